@@ -27,9 +27,9 @@ use crate::source::{FileSettings, FileSource, Layout};
 use crate::state::{self, LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::traces::{TraceSettings, Tracer};
-use crate::telemetry::{Metrics, events, room_for_threads};
+use crate::telemetry::{Listener, Metrics, events, room_for_threads};
 use crate::transport::{
-    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Idempotency, Pins, Places, Services, Surface, Trees,
+    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Idempotency, Pins, Places, Services, Trees,
 };
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
@@ -169,27 +169,27 @@ impl App {
         let ops = OpsRuntime::start()?;
         let listen = &settings.listen;
         let wanted = [
-            (Surface::Decisions, Some(&listen.decisions)),
-            (Surface::Admin, listen.admin.as_ref()),
-            (Surface::Ops, listen.ops.as_ref()),
-            (Surface::Grpc, listen.grpc.as_ref()),
+            (Listener::Decisions, Some(&listen.decisions)),
+            (Listener::Admin, listen.admin.as_ref()),
+            (Listener::Ops, listen.ops.as_ref()),
+            (Listener::Grpc, listen.grpc.as_ref()),
         ];
-        for (surface, addr) in wanted {
+        for (kind, addr) in wanted {
             let Some(addr) = addr else { continue };
-            let name = surface.listener().as_str();
-            let bound = match surface {
-                Surface::Decisions | Surface::Grpc => transport::bind(surface, addr, &listen.sockets).await,
+            let name = kind.as_str();
+            let bound = match kind {
+                Listener::Decisions | Listener::Grpc => transport::bind(kind, addr, &listen.sockets).await,
                 // where it is bound, it is served
-                Surface::Admin | Surface::Ops => {
+                Listener::Admin | Listener::Ops => {
                     let (addr, sockets) = (addr.clone(), listen.sockets.clone());
-                    let bind = async move { transport::bind(surface, &addr, &sockets).await };
+                    let bind = async move { transport::bind(kind, &addr, &sockets).await };
                     ops.spawn(bind).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
                 }
             };
             let listener = match bound {
                 Ok(listener) => listener,
                 // gRPC is only the default here, and another sidecar on this machine may have the address
-                Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
+                Err(error) if kind == Listener::Grpc && listen.grpc_by_default => {
                     tracing::warn!(
                         "`listen.grpc`: not listening on {addr}: {error}{}",
                         advice::of_listener(name, addr, &error)
@@ -198,7 +198,7 @@ impl App {
                 }
                 Err(error) => return Err(AppError::Bind { name, addr: addr.clone(), error }),
             };
-            events::ListenerBound { name: surface.listener(), addr: listener.addr() }.emit(&metrics);
+            events::ListenerBound { name: kind, addr: listener.addr() }.emit(&metrics);
             listeners.push(listener);
         }
         let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
@@ -257,8 +257,8 @@ impl App {
 
     /// The addresses that it holds, by listener.
     #[must_use]
-    pub fn addresses(&self) -> Vec<(Surface, ListenAddr)> {
-        self.listeners.iter().map(|listener| (listener.surface(), listener.addr())).collect()
+    pub fn addresses(&self) -> Vec<(Listener, ListenAddr)> {
+        self.listeners.iter().map(|listener| (listener.kind(), listener.addr())).collect()
     }
 
     /// What the endpoints use.
@@ -278,11 +278,11 @@ impl App {
         for listener in listeners {
             // health and metrics stay reachable until the last decision is answered
             let services = services.clone();
-            let (set, served) = match listener.surface() {
-                Surface::Decisions | Surface::Grpc => {
+            let (set, served) = match listener.kind() {
+                Listener::Decisions | Listener::Grpc => {
                     (&mut serving, tokio::spawn(transport::serve(listener, services.clone(), closing.clone())))
                 }
-                Surface::Admin | Surface::Ops => {
+                Listener::Admin | Listener::Ops => {
                     (&mut operating, ops.spawn(transport::serve(listener, services.clone(), closing_ops.clone())))
                 }
             };

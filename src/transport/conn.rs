@@ -16,9 +16,9 @@ use http::{Request, Version};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
+use crate::telemetry::Listener;
 use crate::transport::Services;
 use crate::transport::budget::{Budget, Part};
-use crate::transport::router::Surface;
 use crate::transport::span::Ends;
 use crate::transport::timer::TimerSlot;
 
@@ -56,7 +56,7 @@ pub(super) enum Rest {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) services: Arc<Services>,
-    pub(super) surface: Surface,
+    pub(super) listener: Listener,
     /// Its addresses, where spans hold them.
     pub(super) ends: Ends,
     /// The connection's timer for bodies.
@@ -93,10 +93,10 @@ pub(super) fn now_ms() -> u64 {
 }
 
 impl Conn {
-    pub(super) fn new(services: Arc<Services>, surface: Surface, ends: Ends) -> Self {
+    pub(super) fn new(services: Arc<Services>, listener: Listener, ends: Ends) -> Self {
         Self {
             services,
-            surface,
+            listener,
             ends,
             body_timer: TimerSlot::default(),
             window: Window::default(),
@@ -179,16 +179,16 @@ impl Conn {
     }
 
     fn budget(&self) -> &Budget {
-        match self.surface {
-            Surface::Decisions | Surface::Grpc => &self.services.decision_bytes,
-            Surface::Admin | Surface::Ops => &self.services.admin_bytes,
+        match self.listener {
+            Listener::Decisions | Listener::Grpc => &self.services.decision_bytes,
+            Listener::Admin | Listener::Ops => &self.services.admin_bytes,
         }
     }
 
     fn streams_budget(&self) -> &Budget {
-        match self.surface {
-            Surface::Decisions | Surface::Grpc => &self.services.decision_streams,
-            Surface::Admin | Surface::Ops => &self.services.admin_streams,
+        match self.listener {
+            Listener::Decisions | Listener::Grpc => &self.services.decision_streams,
+            Listener::Admin | Listener::Ops => &self.services.admin_streams,
         }
     }
 }
@@ -269,7 +269,7 @@ impl Open {
     pub(super) fn hold_large(&mut self, answer: Bytes) -> Option<Bytes> {
         self.give(self.held);
         let (size, conn) = (answer.len(), &self.conn);
-        let aside = matches!(conn.surface, Surface::Admin | Surface::Ops);
+        let aside = matches!(conn.listener, Listener::Admin | Listener::Ops);
         if size < NEVER_REFUSED && self.stream == 0 && aside {
             conn.bytes.add(conn.budget(), size);
         } else if !conn.bytes.take(conn.budget(), size, 0) {

@@ -63,7 +63,7 @@ pub(super) struct BodyLimits {
 pub(super) enum ContentType {
     /// It must be there and say JSON.
     Required,
-    /// If it is there, it must say JSON. A page can send a body without one: only where `guard` lets no page through.
+    /// If it is there, it must say JSON. A page can send a body without one: only where the `door` lets no page through.
     IfPresent,
 }
 

@@ -19,13 +19,12 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use crate::config::{HttpSettings, ListenAddr, SocketSettings};
-use crate::telemetry::Listener;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Listener, Metrics};
 use crate::transport::conn::{Conn, Open, stream_cost};
 use crate::transport::paced::{self, Paced, Streams};
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::places::{Place, Places, Room};
-use crate::transport::router::{self, Surface};
+use crate::transport::router;
 use crate::transport::socket::{self, Fate, SocketAccess, SocketFile};
 use crate::transport::span::Ends;
 use crate::transport::{Services, gateway};
@@ -77,7 +76,7 @@ const MAX_HEADERS: usize = 100;
 /// A listener that holds its address.
 #[derive(Debug)]
 pub struct BoundListener {
-    surface: Surface,
+    kind: Listener,
     addr: ListenAddr,
     socket: Socket,
 }
@@ -100,8 +99,8 @@ impl BoundListener {
 
     /// What it is for.
     #[must_use]
-    pub fn surface(&self) -> Surface {
-        self.surface
+    pub fn kind(&self) -> Listener {
+        self.kind
     }
 
     /// Lets no new connections begin where that can be done, while those that wait can still be taken: a listener that
@@ -142,10 +141,7 @@ impl BoundListener {
                     {
                         waiting.push(stream);
                     }
-                    tracing::warn!(
-                        listener = self.surface.listener().as_str(),
-                        "the socket {path} was gone and is bound again"
-                    );
+                    tracing::warn!(listener = self.kind.as_str(), "the socket {path} was gone and is bound again");
                     (waiting, None)
                 }
             },
@@ -157,30 +153,30 @@ impl BoundListener {
 ///
 /// # Errors
 /// If it is taken or cannot be had.
-pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings) -> io::Result<BoundListener> {
+pub async fn bind(kind: Listener, addr: &ListenAddr, sockets: &SocketSettings) -> io::Result<BoundListener> {
     let socket = match addr {
         ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
         ListenAddr::Unix(path) => {
-            let access = SocketAccess::of(surface, sockets)?;
+            let access = SocketAccess::of(kind, sockets)?;
             let (listener, file) = socket::bind(path, access).await?;
             Socket::Unix { listener, file: Some(file), access }
         }
     };
-    Ok(BoundListener { surface, addr: addr.clone(), socket })
+    Ok(BoundListener { kind, addr: addr.clone(), socket })
 }
 
 /// Serves connections until `stop` holds a time, then answers what is in flight until then.
 pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut stop: watch::Receiver<Option<Instant>>) {
-    let surface = listener.surface;
-    let decides = matches!(surface, Surface::Decisions | Surface::Grpc);
+    let kind = listener.kind;
+    let decides = matches!(kind, Listener::Decisions | Listener::Grpc);
     // those of admin and ops are kept apart: neither takes what the other needs
     let most = services.http.max_connections.min(if decides { usize::MAX } else { services.aside_connections });
-    let room = Room::new(surface.listener(), most, services.descriptors.clone());
+    let room = Room::new(kind, most, services.descriptors.clone());
     let (leave, leaving) = watch::channel(false);
     let begin = |stream: Box<dyn Duplex>, place| {
         // asked for only where a span will hold it
         let ends = if decides && services.tracer.is_some() { stream.ends() } else { Ends::default() };
-        let conn = Arc::new(Conn::new(services.clone(), surface, ends));
+        let conn = Arc::new(Conn::new(services.clone(), kind, ends));
         tokio::spawn(serve_one(stream, conn, leaving.clone(), place));
     };
     let mut failures = Failures::default();
@@ -209,10 +205,10 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
             Next::Mend(fate) => {
                 let (more, problem) = listener.mend(fate).await;
                 waiting.extend(more);
-                if services.places.note_socket(surface.listener(), problem.clone())
+                if services.places.note_socket(kind, problem.clone())
                     && let Some(problem) = problem
                 {
-                    tracing::warn!(listener = surface.listener().as_str(), "{problem}");
+                    tracing::warn!(listener = kind.as_str(), "{problem}");
                 }
                 look = listener.look();
                 continue;
@@ -224,7 +220,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 // out of descriptors or memory: both pass
-                failures.tell(surface, &error);
+                failures.tell(kind, &error);
                 services.places.make_room(&services.metrics, |_| true);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
@@ -232,7 +228,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
         };
         let place = tokio::select! {
             biased;
-            place = room.take(&services.places, &services.metrics, |wants| failures.tell(surface, &wants)) => place,
+            place = room.take(&services.places, &services.metrics, |wants| failures.tell(kind, &wants)) => place,
             _ = stop.wait_for(Option::is_some), if closing.is_none() => {
                 closing = Some(Instant::now());
                 listener.stop_knocking();
@@ -241,7 +237,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
             }
             // it finds no place in time
             () = tokio::time::sleep(LINGER), if closing.is_some() => {
-                turned_away(&services, surface);
+                turned_away(&services, kind);
                 break;
             }
         };
@@ -260,7 +256,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
         match room.try_take() {
             Ok(place) if n < SWEEP => begin(stream, place),
             _ => {
-                turned_away(&services, surface);
+                turned_away(&services, kind);
                 break;
             }
         }
@@ -286,28 +282,28 @@ enum Next {
 }
 
 /// A connection came and was not served: whatever it asked counts as one request that was not answered.
-fn turned_away(services: &Services, surface: Surface) {
+fn turned_away(services: &Services, kind: Listener) {
     services.in_flight.fetch_add(1, Ordering::Relaxed);
-    tracing::warn!(listener = surface.listener().as_str(), "closed while connections waited to be served");
+    tracing::warn!(listener = kind.as_str(), "closed while connections waited to be served");
 }
 
 /// Serves one connection until it ends, rests for too long, or is to leave and has answered.
 async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch::Receiver<bool>, _place: Place) {
-    let (http, surface) = (conn.services.http, conn.surface);
+    let (http, kind) = (conn.services.http, conn.listener);
     let _entered = Places::enter(&conn);
-    let _open = OpenConnection::new(conn.services.metrics.clone(), surface.listener());
+    let _open = OpenConnection::new(conn.services.metrics.clone(), kind);
     let limits = Limits { head: http.header_timeout, write: http.body_timeout };
     let io = TokioIo::new(Patient::new(stream, conn.clone(), limits));
     let for_requests = conn.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let open = Open::begin(&for_requests, stream_cost(&request)).ok_or_else(|| {
-            for_requests.services.places.note_refused_stream(&for_requests.services.metrics, surface.listener());
+            for_requests.services.places.note_refused_stream(&for_requests.services.metrics, kind);
             paced::refuse()
         });
         async move {
             let open = open?;
             let http2 = request.version() == Version::HTTP_2;
-            Ok::<_, h2::Error>(if surface == Surface::Grpc {
+            Ok::<_, h2::Error>(if kind == Listener::Grpc {
                 let (answer, open) = Box::pin(gateway::grpc::answer(open, request)).await;
                 answer.map(|body| Paced::new(Either::Right(body), open, http2))
             } else {
@@ -316,13 +312,13 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
             })
         }
     });
-    let builder = builder(&http, surface);
+    let builder = builder(&http, kind);
     let mut connection = pin!(builder.serve_connection(io, service));
     let pause = http.idle_timeout / LOOKS;
     let (mut looks, mut requests) = (0, conn.requests());
     let mut next_look = pin!(tokio::time::sleep(pause));
     let (mut told, mut dismissed) = (false, false);
-    let yields = if matches!(surface, Surface::Admin | Surface::Ops) { YIELDS_ASIDE } else { YIELDS };
+    let yields = if matches!(kind, Listener::Admin | Listener::Ops) { YIELDS_ASIDE } else { YIELDS };
     let ended = loop {
         tokio::select! {
             biased;
@@ -365,7 +361,7 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(listener = surface.listener().as_str(), "connection ended: {error}");
+        tracing::debug!(listener = kind.as_str(), "connection ended: {error}");
     }
 }
 
@@ -379,7 +375,7 @@ struct Failures {
 }
 
 impl Failures {
-    fn tell(&mut self, surface: Surface, error: &dyn fmt::Display) {
+    fn tell(&mut self, kind: Listener, error: &dyn fmt::Display) {
         if self.minute.is_none_or(|minute| minute.elapsed() >= FAILURE_PAUSE) {
             (self.minute, self.told) = (Some(Instant::now()), 0);
         } else if self.lasts || self.told == FAILURES {
@@ -387,7 +383,7 @@ impl Failures {
         }
         self.lasts = true;
         self.told += 1;
-        tracing::warn!(listener = surface.listener().as_str(), "cannot accept a connection: {error}");
+        tracing::warn!(listener = kind.as_str(), "cannot accept a connection: {error}");
     }
 
     fn end(&mut self) {
@@ -445,7 +441,7 @@ async fn accept(socket: &Socket) -> io::Result<Box<dyn Duplex>> {
 }
 
 /// One for each connection. Heads, bodies and rest are timed by us.
-fn builder(http: &HttpSettings, surface: Surface) -> auto::Builder<Streams> {
+fn builder(http: &HttpSettings, kind: Listener) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(Streams { patience: http.body_timeout });
     builder
         .http1()
@@ -456,7 +452,7 @@ fn builder(http: &HttpSettings, surface: Surface) -> auto::Builder<Streams> {
         // request, and what a client does not read is buffered without end
         // a client of the admin API that closes has left, and its change must not go on; one that asks for decisions may
         // close its side with its last request
-        .half_close(surface != Surface::Admin);
+        .half_close(kind != Listener::Admin);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,9 +1,9 @@
 //! HTTP in and out: the only module that knows it.
 //!
-//! A request's way: `listen` accepts the connection, `router` finds the endpoint in one table and applies
-//! its guard, the endpoint (`native`, `authzen`, `admin`, `ops`) reads the body through `exchange`, asks
-//! the decision point, and answers through `respond`, the one place where outcomes become statuses. `gateway`
-//! has the dialects of gateways, each with statuses of its own.
+//! A request's way: `listen` accepts the connection, `door` turns web pages away, `router` finds the endpoint in one table
+//! and applies its guard, the endpoint (`native`, `authzen`, `admin`, `ops`) reads the body through `exchange`, asks the
+//! decision point, and answers through `respond`, the one place where outcomes become statuses. `gateway` has the dialects
+//! of gateways, each with statuses of its own.
 
 mod admin;
 mod aside;
@@ -14,12 +14,12 @@ mod changes;
 mod conditions;
 mod conn;
 mod coverage;
+mod door;
 mod entities;
 mod exchange;
 mod explain;
 mod frames;
 mod gateway;
-mod guard;
 mod heads;
 mod idempotency;
 mod listen;
@@ -48,13 +48,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use aside::Aside;
 pub use budget::Budget;
 pub use bundle::read_exported;
+pub use door::Door;
 pub use entities::Pins;
 pub use gateway::Gateway;
-pub use guard::Door;
 pub use idempotency::Idempotency;
 pub use listen::{BoundListener, bind, serve};
 pub use places::Places;
-pub use router::{ENDPOINTS, Endpoint, Surface};
+pub use router::{ENDPOINTS, Endpoint};
 pub use socket::SocketAccess;
 pub use token::AdminTokens;
 pub use trees::Trees;

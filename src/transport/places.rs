@@ -91,7 +91,7 @@ impl Places {
     pub(super) fn enter(conn: &Arc<Conn>) -> Entered {
         let places = &conn.services.places;
         let number = places.next.fetch_add(1, Ordering::Relaxed);
-        lock(&places.crowd(conn.surface.listener()).open).insert(number, conn.clone());
+        lock(&places.crowd(conn.listener).open).insert(number, conn.clone());
         Entered { conn: conn.clone(), number }
     }
 
@@ -115,7 +115,7 @@ impl Places {
             resting.truncate(most);
         }
         for (_, _, conn) in &resting {
-            metrics.connections_given_up(conn.surface.listener()).inc();
+            metrics.connections_given_up(conn.listener).inc();
             conn.dismiss();
         }
         resting.len()
@@ -164,7 +164,7 @@ pub(super) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        lock(&self.conn.services.places.crowd(self.conn.surface.listener()).open).remove(&self.number);
+        lock(&self.conn.services.places.crowd(self.conn.listener).open).remove(&self.number);
     }
 }
 

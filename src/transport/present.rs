@@ -4,8 +4,8 @@
 use http::header::{CONTENT_ENCODING, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName};
 
+use crate::transport::door::FETCH_SITE;
 use crate::transport::exchange::{AT_LEAST, REQUEST_ID};
-use crate::transport::guard::FETCH_SITE;
 
 /// The fields that are looked for.
 const WANTED: [HeaderName; 6] = [CONTENT_ENCODING, ORIGIN, TRANSFER_ENCODING, AT_LEAST, REQUEST_ID, FETCH_SITE];

@@ -20,32 +20,6 @@ use crate::transport::{
 };
 use palisade_engine::model::Revision;
 
-/// What a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Surface {
-    /// Decisions, for services.
-    Decisions,
-    /// The admin API and what `Ops` has.
-    Admin,
-    /// Health and metrics alone: may be opened to a kubelet.
-    Ops,
-    /// Envoy's ext_authz over gRPC.
-    Grpc,
-}
-
-impl Surface {
-    /// Its name in metrics and logs.
-    #[must_use]
-    pub fn listener(self) -> Listener {
-        match self {
-            Self::Decisions => Listener::Decisions,
-            Self::Admin => Listener::Admin,
-            Self::Ops => Listener::Ops,
-            Self::Grpc => Listener::Grpc,
-        }
-    }
-}
-
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guard {
@@ -98,7 +72,7 @@ pub struct Endpoint {
     /// Its path. A part in braces is a parameter; all else is matched exactly.
     pub path: &'static str,
     /// The listeners that have it.
-    pub surfaces: &'static [Surface],
+    pub listeners: &'static [Listener],
     guard: Guard,
     action: Action,
     /// Of an endpoint for decisions: such requests have spans, and are counted where they end without a decision.
@@ -120,22 +94,22 @@ impl Endpoint {
 const fn endpoint(
     method: Method,
     path: &'static str,
-    surfaces: &'static [Surface],
+    listeners: &'static [Listener],
     guard: Guard,
     action: Action,
 ) -> Endpoint {
-    Endpoint { method, path, surfaces, guard, action, asks: None }
+    Endpoint { method, path, listeners, guard, action, asks: None }
 }
 
 /// An endpoint for decisions.
 const fn deciding(path: &'static str, action: Action, transport: Transport, many: bool) -> Endpoint {
     let asks = Some(Asks { transport, many });
-    Endpoint { method: Method::POST, path, surfaces: DECISIONS, guard: Guard::Open, action, asks }
+    Endpoint { method: Method::POST, path, listeners: DECISIONS, guard: Guard::Open, action, asks }
 }
 
-const DECISIONS: &[Surface] = &[Surface::Decisions];
-const ADMIN: &[Surface] = &[Surface::Admin];
-const OPS: &[Surface] = &[Surface::Admin, Surface::Ops];
+const DECISIONS: &[Listener] = &[Listener::Decisions];
+const ADMIN: &[Listener] = &[Listener::Admin];
+const OPS: &[Listener] = &[Listener::Admin, Listener::Ops];
 
 /// Every endpoint there is besides the dialects of gateways. The OpenAPI document lists the same.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -170,13 +144,13 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     let present = Present::of(&head.headers);
     let request_id = request_id(head.headers.get(REQUEST_ID).filter(|_| present.has(&REQUEST_ID)));
     let conn = open.conn.clone();
-    let (services, surface) = (&conn.services, conn.surface);
-    let trace = if surface == Surface::Decisions { span::begin(services, &head.headers) } else { None };
+    let (services, listener) = (&conn.services, conn.listener);
+    let trace = if listener == Listener::Decisions { span::begin(services, &head.headers) } else { None };
     let mut exchange = Exchange { head, body, present, request_id, trace, open };
-    let routed = route(services, surface, &mut exchange).await;
+    let routed = route(services, listener, &mut exchange).await;
     if let Err(problem) = &routed {
         exchange.note(|notes| notes.reason(problem.code));
-        if let Some((_, asks)) = asked(surface, exchange.head.uri.path()) {
+        if let Some((_, asks)) = asked(listener, exchange.head.uri.path()) {
             services.metrics.undecided(asks.transport, problem.is_fault());
         }
     }
@@ -203,7 +177,7 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
         headers.insert(REVISION, respond::written(published.snapshot.revision()));
     }
     if let Some(trace) = &exchange.trace
-        && let Some((route, asks)) = asked(surface, exchange.head.uri.path())
+        && let Some((route, asks)) = asked(listener, exchange.head.uri.path())
     {
         let request = span::Request::of(&exchange.head, route, asks.many);
         span::end(&conn, trace, &request, answer.status(), answer.headers());
@@ -212,13 +186,13 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(exchange.request_id)) {
         headers.insert(REQUEST_ID, value);
     }
-    services.metrics.requests(surface.listener(), answer.status().as_u16()).inc();
+    services.metrics.requests(listener, answer.status().as_u16()).inc();
     (answer, exchange.open)
 }
 
 /// What is asked for at a path of the decision listener, if it is decisions, and the path as it is documented.
-fn asked(surface: Surface, path: &str) -> Option<(&'static str, Asks)> {
-    if surface != Surface::Decisions {
+fn asked(listener: Listener, path: &str) -> Option<(&'static str, Asks)> {
+    if listener != Listener::Decisions {
         return None;
     }
     if let Some(dialect) = Dialect::at(path) {
@@ -228,18 +202,18 @@ fn asked(surface: Surface, path: &str) -> Option<(&'static str, Asks)> {
     Some((endpoint.path, endpoint.asks?))
 }
 
-async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
-    if surface == Surface::Decisions
+async fn route(services: &Arc<Services>, listener: Listener, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    if listener == Listener::Decisions
         && let Some(dialect) = Dialect::at(exchange.head.uri.path())
     {
         return Ok(Box::pin(gateway::answer(services, exchange, dialect)).await);
     }
     exchange.check_framing()?;
     // on the decision listener only what a browser adds counts
-    if surface != Surface::Decisions || exchange.present.may_be_browsers() {
-        services.door.check(surface, &exchange.head)?;
+    if listener != Listener::Decisions || exchange.present.may_be_browsers() {
+        services.door.check(listener, &exchange.head)?;
     }
-    let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
+    let endpoint = find(listener, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;
     }
@@ -272,7 +246,7 @@ async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchan
         Action::Live => Ok(ops::live()),
         Action::Ready => {
             // the reasons of problems quote policies and entities
-            let trusted = surface == Surface::Admin && check_token(services, exchange).is_ok();
+            let trusted = listener == Listener::Admin && check_token(services, exchange).is_ok();
             Ok(ops::ready(services, trusted))
         }
         Action::Metrics => Ok(ops::metrics(services)),
@@ -280,8 +254,8 @@ async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchan
 }
 
 /// The endpoint for a method and path, or why there is none.
-fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoint, Problem> {
-    let here = || ENDPOINTS.iter().filter(|endpoint| endpoint.is_at(path) && endpoint.surfaces.contains(&surface));
+fn find(listener: Listener, method: &Method, path: &str) -> Result<&'static Endpoint, Problem> {
+    let here = || ENDPOINTS.iter().filter(|endpoint| endpoint.is_at(path) && endpoint.listeners.contains(&listener));
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     if let Some(endpoint) = here().find(|endpoint| endpoint.method == *wanted) {
         return Ok(endpoint);
@@ -292,7 +266,7 @@ fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoi
     }
     let elsewhere = ENDPOINTS.iter().find(|endpoint| endpoint.is_at(path));
     let mut problem = Problem::not_found(path);
-    if let Some(Surface::Admin) = elsewhere.and_then(|endpoint| endpoint.surfaces.first()) {
+    if let Some(Listener::Admin) = elsewhere.and_then(|endpoint| endpoint.listeners.first()) {
         problem.detail.push_str("; the admin listener has it");
     } else if elsewhere.is_some() {
         problem.detail.push_str("; the decision listener has it");

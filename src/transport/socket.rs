@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::time::timeout;
 
 use crate::config::SocketSettings;
-use crate::transport::Surface;
+use crate::telemetry::Listener;
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -38,12 +38,12 @@ impl SocketAccess {
     ///
     /// # Errors
     /// If the system knows no group of that name.
-    pub fn of(surface: Surface, settings: &SocketSettings) -> io::Result<Self> {
-        let mode = match surface {
-            Surface::Decisions => settings.decisions,
-            Surface::Admin => settings.admin,
-            Surface::Ops => settings.ops,
-            Surface::Grpc => settings.grpc,
+    pub fn of(listener: Listener, settings: &SocketSettings) -> io::Result<Self> {
+        let mode = match listener {
+            Listener::Decisions => settings.decisions,
+            Listener::Admin => settings.admin,
+            Listener::Ops => settings.ops,
+            Listener::Grpc => settings.grpc,
         };
         let group = settings.group.as_deref().map(|group| group_id(group, Path::new(GROUPS))).transpose()?;
         Ok(Self { mode, group })

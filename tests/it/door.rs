@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use palisade::transport::{ENDPOINTS, Surface};
+use palisade::telemetry::Listener;
+use palisade::transport::ENDPOINTS;
 use serde_json::{Value, json};
 
 use crate::support::http::{connect, read_response};
@@ -39,7 +40,7 @@ fn the_admin_listener_answers_to_its_own_names() {
     put["policies"]["new"] = json!("permit (principal, action, resource);");
     let revision = || server.services.pdp.state().snapshot().unwrap().revision();
     let before = revision();
-    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.surfaces.contains(&Surface::Admin)) {
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.listeners.contains(&Listener::Admin)) {
         let (method, path) = (endpoint.method.as_str(), &*asked(endpoint.path));
         let own = format!("host: localhost:{port}\r\n");
         for (head, code) in [
@@ -234,12 +235,12 @@ fn open_listeners_quote_nothing() {
         "admin": { "token_file": dir.path().join("token") },
     }));
     server.until("told why", |server| server.services.pdp.state().status().last_attempt.is_some());
-    let mut ops = Client::new(server.addr(Surface::Ops));
+    let mut ops = Client::new(server.addr(Listener::Ops));
     for (mut client, path) in [
-        (Client::new(server.addr(Surface::Ops)), "/readyz"),
-        (Client::new(server.addr(Surface::Ops)), "/metrics"),
-        (Client::new(server.addr(Surface::Ops)), "/livez"),
-        (Client::new(server.addr(Surface::Ops)), "/v1/status"),
+        (Client::new(server.addr(Listener::Ops)), "/readyz"),
+        (Client::new(server.addr(Listener::Ops)), "/metrics"),
+        (Client::new(server.addr(Listener::Ops)), "/livez"),
+        (Client::new(server.addr(Listener::Ops)), "/v1/status"),
         (server.admin(), "/readyz"),
         (server.admin(), "/metrics"),
         (server.admin(), "/v1/status"),

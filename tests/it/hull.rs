@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use palisade::telemetry::{Listener, Work};
-use palisade::transport::Surface;
 use serde_json::json;
 
 use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame};
@@ -115,12 +114,12 @@ fn a_crowd_that_rests_keeps_no_new_connection_out() {
     ];
     for (how, fill) in fills {
         let server = tiny(flags());
-        for (listener, surface, path, most, places) in [
-            (Listener::Decisions, Surface::Decisions, "/nothing", most, "http.max_connections"),
+        for (listener, path, most, places) in [
+            (Listener::Decisions, "/nothing", most, "http.max_connections"),
             // its number is its own
-            (Listener::Ops, Surface::Ops, "/livez", most.min(32), "cannot be set"),
+            (Listener::Ops, "/livez", most.min(32), "cannot be set"),
         ] {
-            let addr = server.addr(surface);
+            let addr = server.addr(listener);
             let held: Vec<_> = (0..most).map(|_| fill(addr, path)).collect();
             let open = || server.services.metrics.connections(listener).get();
             server.until("full", |_| open() >= i64::from(most));

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use palisade::app::App;
-use palisade::transport::{ENDPOINTS, Surface};
+use palisade::telemetry::Listener;
+use palisade::transport::ENDPOINTS;
 use serde_json::{Value, json};
 
 use crate::support::http::read_response;
@@ -50,8 +51,8 @@ fn every_answer_names_its_request_and_its_revision() {
     let now = revision(&server);
     let mut all: Vec<(Client, &str, String, String)> = Vec::new();
     for endpoint in ENDPOINTS {
-        for surface in endpoint.surfaces.iter().filter(|surface| **surface != Surface::Ops) {
-            let client = || if *surface == Surface::Decisions { server.client() } else { server.admin() };
+        for listener in endpoint.listeners.iter().filter(|listener| **listener != Listener::Ops) {
+            let client = || if *listener == Listener::Decisions { server.client() } else { server.admin() };
             let method: &str = endpoint.method.as_str();
             let good = decisions()
                 .into_iter()
@@ -188,30 +189,30 @@ fn methods_and_paths() {
     let server = tiny(
         json!({ "listen": { "ops": "127.0.0.1:0", "grpc": "127.0.0.1:0" }, "authzen": { "base_url": "https://pdp.example.com" }, "coverage": { "sample": 1000 } }),
     );
-    let client = |surface: Surface| match surface {
-        Surface::Decisions => server.client(),
-        Surface::Admin => server.admin(),
-        Surface::Ops | Surface::Grpc => Client::new(server.addr(surface)),
+    let client = |listener: Listener| match listener {
+        Listener::Decisions => server.client(),
+        Listener::Admin => server.admin(),
+        Listener::Ops | Listener::Grpc => Client::new(server.addr(listener)),
     };
     for endpoint in ENDPOINTS {
-        let answer = client(Surface::Grpc).send(endpoint.method.as_str(), &asked(endpoint.path), &[], b"");
+        let answer = client(Listener::Grpc).send(endpoint.method.as_str(), &asked(endpoint.path), &[], b"");
         assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("not_grpc")), "{endpoint:?}");
-        for surface in [Surface::Decisions, Surface::Admin, Surface::Ops] {
+        for listener in [Listener::Decisions, Listener::Admin, Listener::Ops] {
             let path = &*asked(endpoint.path);
             let allowed: Vec<&str> = ENDPOINTS
                 .iter()
-                .filter(|other| other.path == endpoint.path && other.surfaces.contains(&surface))
+                .filter(|other| other.path == endpoint.path && other.listeners.contains(&listener))
                 .map(|other| other.method.as_str())
                 .collect();
             for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "BREW"] {
-                let answer = client(surface).send(method, path, &[], b"");
-                let about = format!("{surface:?} {method} {path}: {}", answer.text());
+                let answer = client(listener).send(method, path, &[], b"");
+                let about = format!("{listener:?} {method} {path}: {}", answer.text());
                 if allowed.is_empty() {
                     assert_eq!(answer.status, 404, "{about}");
                     if method != "HEAD" {
                         // it exists on another listener, and the answer says on which
                         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-                        let other = if surface == Surface::Decisions { "admin listener" } else { "listener has it" };
+                        let other = if listener == Listener::Decisions { "admin listener" } else { "listener has it" };
                         assert!(detail.contains(other), "{about}");
                     }
                 } else if allowed.contains(&method) || (method == "HEAD" && allowed.contains(&"GET")) {
@@ -221,7 +222,7 @@ fn methods_and_paths() {
                     assert!(answer.status != 405 && (!nowhere || is_entity), "{about}");
                     if method == "HEAD" {
                         assert!(answer.body.is_empty() && answer.header("content-length") != Some("0"), "{about}");
-                        assert_eq!(answer.header("content-type"), client(surface).get(path).header("content-type"));
+                        assert_eq!(answer.header("content-type"), client(listener).get(path).header("content-type"));
                     }
                 } else {
                     assert_eq!(answer.status, 405, "{about}");

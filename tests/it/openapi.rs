@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use palisade::transport::{ENDPOINTS, Surface};
+use palisade::telemetry::Listener;
+use palisade::transport::ENDPOINTS;
 use serde_json::{Value, json};
 
 use crate::layers::rust_files;
@@ -86,8 +87,8 @@ fn filled(path: &str, operation: &Value) -> String {
 }
 
 fn send(server: &Server, method: &str, path: &str, operation: &Value, body: Option<&Value>) -> Response {
-    let surface = ENDPOINTS.iter().find(|endpoint| endpoint.path == path).unwrap().surfaces[0];
-    let mut client = if surface == Surface::Decisions { server.client() } else { server.admin() };
+    let listener = ENDPOINTS.iter().find(|endpoint| endpoint.path == path).unwrap().listeners[0];
+    let mut client = if listener == Listener::Decisions { server.client() } else { server.admin() };
     let text = body.map(Value::to_string).unwrap_or_default();
     let headers: &[(&str, &str)] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
     client.send(&method.to_uppercase(), &filled(path, operation), headers, text.as_bytes())

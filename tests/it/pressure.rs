@@ -444,7 +444,7 @@ fn an_admin_budget_keeps_health_reachable() {
 #[test]
 fn heads_that_say_a_thing_twice() {
     let server = tiny(json!({ "listen": { "ops": "127.0.0.1:0" } }));
-    let ops = server.addr(palisade::transport::Surface::Ops);
+    let ops = server.addr(palisade::telemetry::Listener::Ops);
     for (addr, line) in [
         (server.decisions, "POST /v1/is_authorized"),
         (server.decisions, "GET /gateway/forward"),

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use palisade::telemetry::Listener;
-use palisade::transport::Surface;
 use serde_json::json;
 
 use crate::support::Server;
@@ -68,11 +67,11 @@ impl Hoarder {
 }
 
 /// What streams hold on a listener.
-fn held(server: &Server, surface: Surface) -> usize {
+fn held(server: &Server, listener: Listener) -> usize {
     let services = &server.services;
-    match surface {
-        Surface::Decisions | Surface::Grpc => services.decision_streams.held(),
-        Surface::Admin | Surface::Ops => services.admin_streams.held(),
+    match listener {
+        Listener::Decisions | Listener::Grpc => services.decision_streams.held(),
+        Listener::Admin | Listener::Ops => services.admin_streams.held(),
     }
 }
 
@@ -82,31 +81,31 @@ fn streams_share_a_budget_on_every_listener() {
     let long = format!("/{}", "p".repeat(3_900));
     let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
     let cases = [
-        (Surface::Decisions, Listener::Decisions, "answers", head("GET", "/nothing", &[])),
-        (Surface::Decisions, Listener::Decisions, "answers that repeat a long path", head("GET", &long, &[])),
-        (Surface::Decisions, Listener::Decisions, "a gateway", head("GET", "/gateway/nginx", &[])),
-        (Surface::Admin, Listener::Admin, "metrics", head("GET", "/metrics", &[])),
-        (Surface::Ops, Listener::Ops, "health", head("GET", "/livez", &[])),
-        (Surface::Grpc, Listener::Grpc, "checks", head("POST", "/envoy.service.auth.v3.Authorization/Check", &grpc)),
+        (Listener::Decisions, "answers", head("GET", "/nothing", &[])),
+        (Listener::Decisions, "answers that repeat a long path", head("GET", &long, &[])),
+        (Listener::Decisions, "a gateway", head("GET", "/gateway/nginx", &[])),
+        (Listener::Admin, "metrics", head("GET", "/metrics", &[])),
+        (Listener::Ops, "health", head("GET", "/livez", &[])),
+        (Listener::Grpc, "checks", head("POST", "/envoy.service.auth.v3.Authorization/Check", &grpc)),
     ];
-    for (surface, listener, what, head) in cases {
+    for (listener, what, head) in cases {
         let server = tiny(json!({
             "listen": { "grpc": "127.0.0.1:0", "ops": "127.0.0.1:0" },
             "http": { "max_inflight_bytes": MOST, "body_timeout": "60s" },
         }));
-        let most = if held_aside(surface) { palisade::transport::ADMIN_STREAM_BYTES } else { MOST };
-        let clients: Vec<Hoarder> = (0..16).map(|_| Hoarder::open(server.addr(surface), 0, 256, &head)).collect();
+        let most = if held_aside(listener) { palisade::transport::ADMIN_STREAM_BYTES } else { MOST };
+        let clients: Vec<Hoarder> = (0..16).map(|_| Hoarder::open(server.addr(listener), 0, 256, &head)).collect();
         let refused = || server.services.metrics.streams_refused(listener).get();
         server.until(what, |server| server.services.unanswered() as u64 + refused() >= 16 * 256);
         assert!(refused() > 1_000, "{what}: {}", refused());
-        assert!(held(&server, surface) <= most, "{what}: {} bytes", held(&server, surface));
+        assert!(held(&server, listener) <= most, "{what}: {} bytes", held(&server, listener));
         // none costs less than it takes; the only stream of a connection is not counted
         let open = server.services.unanswered();
         assert!((open - 16) * 9_000 <= most, "{what}: {open} streams");
         // a client on another connection, or with one request at a time, is served
         assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200, "{what}");
         assert_eq!(server.admin().get("/livez").status, 200, "{what}");
-        let mut one = Hoarder::open(server.addr(surface), 65_535, 1, &head);
+        let mut one = Hoarder::open(server.addr(listener), 65_535, 1, &head);
         assert!(!one.frames(HEADERS, 1).is_empty(), "{what}");
         let degraded = server.admin().get("/v1/status").json()["degraded"].to_string();
         assert!(
@@ -114,13 +113,13 @@ fn streams_share_a_budget_on_every_listener() {
             "{degraded}"
         );
         drop((clients, one));
-        server.until("all is given back", |server| held(server, surface) == 0);
+        server.until("all is given back", |server| held(server, listener) == 0);
         server.until("all is settled", |server| server.services.unanswered() == 0);
     }
 }
 
-fn held_aside(surface: Surface) -> bool {
-    matches!(surface, Surface::Admin | Surface::Ops)
+fn held_aside(listener: Listener) -> bool {
+    matches!(listener, Listener::Admin | Listener::Ops)
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn a_refused_stream_may_be_asked_again() {
     // REFUSED_STREAM: nothing was done
     assert!(resets.len() > 15 && resets.iter().all(|reset| reset[..] == [0, 0, 0, 7]), "{resets:?}");
     // a quarter of it is for one connection
-    assert!(held(&server, Surface::Decisions) <= 25_000);
+    assert!(held(&server, Listener::Decisions) <= 25_000);
 }
 
 /// Heads that wait for a revision, without a body: they count as those do that wait for one.

@@ -20,7 +20,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use palisade::transport::Surface;
+use palisade::telemetry::Listener;
 
 use crate::gateway::paths::{OPEN, PLAIN, nasty};
 use crate::support::gate::{Gate, bearer, send};
@@ -56,7 +56,7 @@ fn gate(changes: Value) -> Gate {
 }
 
 fn addr(gate: &Gate) -> SocketAddr {
-    gate.server.addr(Surface::Grpc)
+    gate.server.addr(Listener::Grpc)
 }
 
 /// What came back of a call.

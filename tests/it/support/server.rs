@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use palisade::app::App;
 use palisade::config::{self, ListenAddr, Settings};
-use palisade::transport::{Services, Surface};
+use palisade::telemetry::Listener;
+use palisade::transport::Services;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -21,7 +22,7 @@ pub(crate) struct Server {
     pub decisions: SocketAddr,
     /// Port 0 where it is a Unix socket.
     pub admin: SocketAddr,
-    addresses: Vec<(Surface, ListenAddr)>,
+    addresses: Vec<(Listener, ListenAddr)>,
     pub services: Arc<Services>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -81,8 +82,8 @@ impl Server {
         let (addresses, services) = ready.recv_timeout(PATIENCE).expect("the sidecar starts");
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self { decisions: unset, admin: unset, addresses, services, stop, thread: Some(thread) };
-        server.decisions = server.find(Surface::Decisions).unwrap_or(unset);
-        server.admin = server.find(Surface::Admin).unwrap_or(unset);
+        server.decisions = server.find(Listener::Decisions).unwrap_or(unset);
+        server.admin = server.find(Listener::Admin).unwrap_or(unset);
         server
     }
 
@@ -91,7 +92,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {
             let app = App::start(settings(&flags)).await.expect("the sidecar starts");
-            let admin = tcp(&app.addresses(), Surface::Admin).unwrap();
+            let admin = tcp(&app.addresses(), Listener::Admin).unwrap();
             let (stop, stopped) = watch::channel(false);
             let running = tokio::spawn(app.run(stopped));
             // the listeners begin when it is polled; from then on the only thread waits for the answer
@@ -105,13 +106,13 @@ impl Server {
         status
     }
 
-    fn find(&self, wanted: Surface) -> Option<SocketAddr> {
+    fn find(&self, wanted: Listener) -> Option<SocketAddr> {
         tcp(&self.addresses, wanted)
     }
 
     /// The TCP address of a listener.
-    pub(crate) fn addr(&self, surface: Surface) -> SocketAddr {
-        self.find(surface).expect("the listener is configured")
+    pub(crate) fn addr(&self, listener: Listener) -> SocketAddr {
+        self.find(listener).expect("the listener is configured")
     }
 
     /// Starts and waits until it is ready.
@@ -153,9 +154,9 @@ impl Server {
 }
 
 /// The TCP address of a listener among these.
-fn tcp(addresses: &[(Surface, ListenAddr)], wanted: Surface) -> Option<SocketAddr> {
-    addresses.iter().find_map(|(surface, addr)| match addr {
-        ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
+fn tcp(addresses: &[(Listener, ListenAddr)], wanted: Listener) -> Option<SocketAddr> {
+    addresses.iter().find_map(|(listener, addr)| match addr {
+        ListenAddr::Tcp(addr) if *listener == wanted => Some(*addr),
         _ => None,
     })
 }

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderName, StatusCode, Version};
 
 use crate::config::{AdminSettings, ListenAddr, ListenSettings};
-use crate::transport::Surface;
+use crate::telemetry::Listener;
 use crate::transport::respond::Problem;
 
 pub(super) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -41,9 +41,9 @@ impl Door {
     }
 
     /// Turns a request away that a web page may have made.
-    pub(super) fn check(&self, surface: Surface, head: &Parts) -> Result<(), Problem> {
-        let admin = surface == Surface::Admin;
-        if !admin && surface != Surface::Decisions {
+    pub(super) fn check(&self, listener: Listener, head: &Parts) -> Result<(), Problem> {
+        let admin = listener == Listener::Admin;
+        if !admin && listener != Listener::Decisions {
             // health and metrics hold no secrets and are opened on purpose; gRPC asks for a type that no page can send
             return Ok(());
         }
@@ -178,7 +178,7 @@ mod tests {
 
     /// The codes of the admin listener and of the decision listener; empty where the request passes.
     fn codes(door: &Door, head: &Parts) -> [&'static str; 2] {
-        [Surface::Admin, Surface::Decisions].map(|surface| door.check(surface, head).err().map_or("", |e| e.code))
+        [Listener::Admin, Listener::Decisions].map(|listener| door.check(listener, head).err().map_or("", |e| e.code))
     }
 
     fn door(admin_over_unix: bool) -> Door {
@@ -308,14 +308,14 @@ mod tests {
         ] {
             let head = head(Version::HTTP_11, "/v1/is_authorized", headers);
             assert_eq!(codes(&door(false), &head), expected, "{headers:?}");
-            assert!(door(false).check(Surface::Ops, &head).is_ok(), "the ops listener is open");
+            assert!(door(false).check(Listener::Ops, &head).is_ok(), "the ops listener is open");
         }
     }
 
     #[test]
     fn errors_repeat_little() {
         let head = head(Version::HTTP_11, "/", &[("host", &"\u{1b}x".repeat(1_000).replace('\u{1b}', "é"))]);
-        let problem = door(false).check(Surface::Admin, &head).unwrap_err();
+        let problem = door(false).check(Listener::Admin, &head).unwrap_err();
         assert!(problem.detail.len() < 400, "{}", problem.detail);
     }
 }
