@@ -21,6 +21,9 @@ use sites::Sites;
 /// Where the sidecar answers forward authentication.
 const ENDPOINT: &str = "/gateway/forward";
 
+/// What may stand before the name of a header: what is done with it, and when.
+const SIGNS: [char; 4] = ['-', '+', '?', '>'];
+
 /// The traps in the Caddyfile `text`.
 pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
     let mut report = Report::new(files);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::answers::normal;
 use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
-use crate::caddy::{check, chosen, matcher, options, order, rest};
+use crate::caddy::{SIGNS, check, chosen, matcher, options, order, rest};
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
@@ -13,6 +13,9 @@ use crate::{IDENTITY, TUNNEL, is_everybody, is_identity};
 
 /// How deep blocks and named routes may lie in one another.
 const DEEPEST: usize = 64;
+
+/// The header in which `forward_auth` says what the target of the request is.
+const TARGET: &str = "X-Forwarded-Uri";
 
 /// What has happened to a request so far.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,8 @@ struct State {
     changed: Vec<At>,
     /// Headers that were taken away.
     removed: Vec<String>,
+    /// Those that were written again, or taken away, before the check or behind it.
+    replaced: Vec<String>,
     /// Whether upgrades were refused.
     plain: bool,
     /// Whether it was answered for sure.
@@ -139,6 +144,14 @@ impl<'s> Walk<'s, '_, '_> {
             "forward_auth" if !self.ours || check::is_ours(line) => {
                 check::lint(line, &state.removed, self.trusted, &self.services, self.report);
                 state.checked = true;
+            }
+            // another authentication beside the sidecar's
+            "forward_auth" => {
+                for header in check::copied(line).iter().filter(|_| state.checked).map(|(_, to)| to) {
+                    let words = [header.clone(), "its word".to_owned()];
+                    identity(line, &words, true, self.report);
+                    overridden(line, &words, &self.written, self.report);
+                }
             }
             "reverse_proxy" if check::expanded(line).is_some() => {
                 check::asked(line, &self.services, self.report);
@@ -288,6 +301,18 @@ impl<'s> Walk<'s, '_, '_> {
                 _ => {}
             }
         }
+        let up = |name: &String| check::removes(name.trim_start_matches(['-', '>']), TARGET);
+        let ups =
+            line.body().iter().filter(|inner| inner.name() == "header_up").filter_map(|up| up.arguments().first());
+        if !state.replaced.iter().chain(ups).any(up) {
+            self.report.missing(
+                "caddy-check-told",
+                line.at,
+                "`forward_auth` shows the sidecar the target in the place of the client's own `X-Forwarded-Uri`, and the service \
+                 gets that one",
+                "take it away with `request_header -X-Forwarded-Uri` in front of the check",
+            );
+        }
         let own = line.body().iter().any(|inner| inner.name() == "trusted_proxies");
         if (self.trusted || own) && !host {
             self.report.warn(
@@ -302,6 +327,9 @@ impl<'s> Walk<'s, '_, '_> {
     fn header(&mut self, line: &Directive, state: &mut State, written: bool) {
         let words = rest(line);
         let Some(name) = words.first() else { return };
+        if matcher(line).is_none() && !name.starts_with(['+', '?']) {
+            state.replaced.push(name.clone());
+        }
         if let Some(gone) = name.strip_prefix('-')
             && matcher(line).is_none()
         {
@@ -313,7 +341,7 @@ impl<'s> Walk<'s, '_, '_> {
         if state.checked {
             identity(line, words, written, self.report);
             overridden(line, words, &self.written, self.report);
-        } else if names_caller(name.trim_start_matches('+'), words.get(1).map_or("", String::as_str), &['{']) {
+        } else if names_caller(name.trim_start_matches(['+', '>']), words.get(1).map_or("", String::as_str), &['{']) {
             let help = "leave it out: the client's own is passed to the sidecar";
             self.report.warn("caddy-check-told", line.at, &check::fixed(name), help);
         }
@@ -330,7 +358,7 @@ fn passes_on(body: &[Directive]) -> bool {
 /// A header that says who asks, changed behind the check.
 fn identity(line: &Directive, words: &[String], written: bool, report: &mut Report<'_>) {
     let Some(name) = words.first() else { return };
-    let bare = name.trim_start_matches(['-', '+', '?']);
+    let bare = name.trim_start_matches(SIGNS);
     let taken = name.starts_with('-');
     let is_ours = is_identity(bare) || (bare.contains('*') && IDENTITY.iter().any(|name| check::removes(bare, name)));
     if !is_ours {
@@ -358,7 +386,7 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
 fn overridden(line: &Directive, words: &[String], written: &[String], report: &mut Report<'_>) {
     let Some((name, value)) = words.split_first() else { return };
     changes_body(line, name, value.first().map_or("", String::as_str), report);
-    let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
+    let (name, value) = (name.trim_start_matches(SIGNS), value.first().map_or("", String::as_str));
     if name.eq_ignore_ascii_case("host") && chosen::of_client(value, written) {
         report.warn(
             "caddy-override-set",
@@ -383,7 +411,7 @@ fn overridden(line: &Directive, words: &[String], written: &[String], report: &m
 
 /// A header that says how a body is read, changed behind the check.
 fn changes_body(line: &Directive, name: &str, value: &str, report: &mut Report<'_>) {
-    let bare = name.trim_start_matches(['-', '+', '?']);
+    let bare = name.trim_start_matches(SIGNS);
     let same = value.to_ascii_lowercase().contains(&format!("header.{}}}", bare.to_ascii_lowercase()));
     let gone = ["content-type", "content-encoding"].iter().any(|known| check::removes(bare, known));
     if (is_of_body(bare) && !same) || (name.starts_with('-') && gone) {
