@@ -2,6 +2,7 @@
 //!
 //! A Caddyfile is read as Caddy reads it: sites, snippets and named routes, directives in the order in which they run.
 
+mod beside;
 mod check;
 mod chosen;
 mod host;

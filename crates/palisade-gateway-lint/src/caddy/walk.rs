@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::answers::normal;
+use crate::caddy::beside::Beside;
 use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
 use crate::caddy::{SIGNS, check, chosen, matcher, options, order, rest};
@@ -19,8 +20,10 @@ const TARGET: &str = "X-Forwarded-Uri";
 
 /// What has happened to a request so far.
 #[derive(Debug, Clone, Default)]
-struct State {
+struct State<'s> {
     checked: bool,
+    /// Another check that it went through.
+    other: Option<&'s Directive>,
     /// Where its path or method was changed.
     changed: Vec<At>,
     /// Headers that were taken away.
@@ -44,7 +47,7 @@ const MOST_CHANGES: usize = 20;
 
 // === impl State ===
 
-impl State {
+impl State<'_> {
     fn change(&mut self, at: At) {
         if self.changed.len() < MOST_CHANGES {
             self.changed.push(at);
@@ -66,6 +69,7 @@ struct Walk<'s, 'r, 'f> {
     /// Placeholders that hold what a client wrote.
     written: Vec<String>,
     hosts: Hosts,
+    beside: Beside,
     report: &'r mut Report<'f>,
 }
 
@@ -86,6 +90,7 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
         services,
         hosts: Hosts::read(sites, chosen::written(sites)),
         written: chosen::written(sites),
+        beside: Beside::read(sites, ours),
         report,
     };
     let options = sites.options.iter().flat_map(Directive::body).filter(|line| line.name() == "trusted_proxies");
@@ -108,6 +113,9 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
             0,
         );
     }
+    let help =
+        "put `forward_auth` in front of it, inside one `route`; what is to be open is `public: true` in the route file";
+    walk.beside.lint(help, walk.report);
 }
 
 // === impl Walk ===
@@ -117,11 +125,11 @@ impl<'s> Walk<'s, '_, '_> {
     fn body(
         &mut self,
         body: &'s [Directive],
-        mut state: State,
+        mut state: State<'s>,
         written: bool,
         matchers: &[&'s Directive],
         depth: usize,
-    ) -> State {
+    ) -> State<'s> {
         if depth > DEEPEST {
             return state;
         }
@@ -137,7 +145,14 @@ impl<'s> Walk<'s, '_, '_> {
         state
     }
 
-    fn line(&mut self, line: &'s Directive, state: &mut State, written: bool, known: &[&'s Directive], depth: usize) {
+    fn line(
+        &mut self,
+        line: &'s Directive,
+        state: &mut State<'s>,
+        written: bool,
+        known: &[&'s Directive],
+        depth: usize,
+    ) {
         let only = matcher(line);
         let one = state.one || only.is_some_and(|name| known.iter().any(|m| m.name() == name && host::is_for_one(m)));
         match line.name() {
@@ -147,6 +162,9 @@ impl<'s> Walk<'s, '_, '_> {
             }
             // another authentication beside the sidecar's
             "forward_auth" => {
+                if only.is_none() {
+                    state.other = Some(line);
+                }
                 for header in check::copied(line).iter().filter(|_| state.checked).map(|(_, to)| to) {
                     let words = [header.clone(), "its word".to_owned()];
                     identity(line, &words, true, self.report);
@@ -229,25 +247,21 @@ impl<'s> Walk<'s, '_, '_> {
     }
 
     /// A request goes to the service.
-    fn pass(&mut self, line: &'s Directive, state: &State, known: &[&'s Directive], depth: usize) {
-        if !state.checked {
-            let (rule, message) = if self.errors {
-                (
-                    "caddy-error-route",
-                    "where the check fails, as it does when the sidecar is gone, this passes the request on unchecked",
-                )
-            } else {
-                (
-                    "caddy-unchecked",
-                    "requests reach the service here without `forward_auth` in front: they are not checked",
-                )
-            };
-            let help = "put `forward_auth` in front of it, inside one `route`; what is to be open is `public: true` in the route \
-                        file";
-            let help = if self.errors { "answer errors with `respond`, `redir` or files" } else { help };
-            self.report.missing(rule, line.at, message, help);
+    fn pass(&mut self, line: &'s Directive, state: &State<'s>, known: &[&'s Directive], depth: usize) {
+        if !state.checked && self.errors {
+            self.report.missing(
+                "caddy-error-route",
+                line.at,
+                "where the check fails, as it does when the sidecar is gone, this passes the request on unchecked",
+                "answer errors with `respond`, `redir` or files",
+            );
             return;
         }
+        if !state.checked {
+            self.beside.open(line, state.other);
+            return;
+        }
+        self.beside.checked(line);
         for at in &state.changed {
             self.report.warn(
                 "caddy-path-rewritten",
@@ -324,7 +338,7 @@ impl<'s> Walk<'s, '_, '_> {
         }
     }
 
-    fn header(&mut self, line: &Directive, state: &mut State, written: bool) {
+    fn header(&mut self, line: &Directive, state: &mut State<'_>, written: bool) {
         let words = rest(line);
         let Some(name) = words.first() else { return };
         if matcher(line).is_none() && !name.starts_with(['+', '?']) {

@@ -38,6 +38,8 @@ pub(super) struct Known<'t> {
     hidden: HashSet<String>,
     /// Where services are.
     pub(super) services: HashSet<String>,
+    /// Where those are whose requests the sidecar is asked about.
+    checked: HashSet<String>,
     /// Locations that ask the sidecar, by [`Block::key`].
     checks: HashSet<*const Directive>,
     /// Whether each of them passes an upgrade on to the sidecar.
@@ -94,7 +96,15 @@ impl<'t> Known<'t> {
             if let Some(check) = ask.and_then(|ask| chosen(server, ask.argument(1))) {
                 known.hosts.insert(check.key());
             }
-            if !pass::passes_headers(block, pass) {
+            // what no check stands in front of is looked at elsewhere; copies are made of what one does
+            let asked = block.asks().is_some();
+            if asked {
+                let to = resolved(pass.argument(1), block);
+                let to = to.iter().flat_map(|url| known.addresses(Target::read(url).host)).map(normal);
+                let to: Vec<String> = to.collect();
+                known.checked.extend(to);
+            }
+            if !pass::passes_headers(block, pass) || !(asked || block.own("internal").is_some()) {
                 continue;
             }
             let set = pass::headers(block, pass);
@@ -125,6 +135,16 @@ impl<'t> Known<'t> {
     /// Whether the sidecar does not see a header as a client sent it, which is named as in a variable.
     pub(super) fn hides(&self, name: &str) -> bool {
         self.hidden.contains(&name.replace('_', "-"))
+    }
+
+    /// Whether a block passes requests on to a service whose requests the sidecar is asked about.
+    pub(super) fn leads_to_checked(&self, block: &Block<'_>) -> bool {
+        pass::passes(block).is_none_or(|pass| {
+            resolved(pass.argument(1), block).iter().any(|url| {
+                let to = self.addresses(Target::read(url).host);
+                to.iter().any(|to| to.starts_with('$') || self.checked.contains(&normal(to)))
+            })
+        })
     }
 
     /// Whether no service gets a header as a client sent it.

@@ -68,6 +68,8 @@ pub(super) struct Model<'d> {
     pub(super) routers: Vec<Router<'d>>,
     /// Hosts with ports that HTTP goes to.
     pub(super) servers: Vec<String>,
+    /// The same, each with the name of its service.
+    pub(super) addresses: Vec<(String, String)>,
     /// What HTTP leads to besides: containers, with a port where a label says it.
     pub(super) containers: Vec<String>,
     /// Routers of TCP and UDP.
@@ -243,7 +245,9 @@ impl<'d> Model<'d> {
                     self.rebased.push(server.clone());
                 }
                 let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-                self.servers.push(host.split('/').next().unwrap_or_default().to_owned());
+                let host = host.split('/').next().unwrap_or_default();
+                self.servers.push(host.to_owned());
+                self.addresses.push((name.to_owned(), host.to_owned()));
             }
         }
         let container = root.text("container");

@@ -8,6 +8,7 @@ const HOST: &str = "<VirtualHost 127.0.0.1:8080>\n";
 const PASS: &str = "    ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n";
 const LOCATION: &str = "        location / {\n";
 const SERVER: &str = "        listen 127.0.0.1:8080;\n";
+const SITE: &str = ":8080 {\n";
 const OPTION: &str = "\tadmin off\n";
 const CHECK: &str = "                  - name: envoy.filters.http.ext_authz\n";
 const SET_AT_CHECK: &str = "internal; proxy_set_header <>;";
@@ -124,6 +125,27 @@ pub(super) const FOUND: &[Group] = &[
     },
     Group {
         pages: &["caddy"],
+        from: SITE,
+        to: "g.test:8080 {\n\tforward_auth authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n\treverse_proxy <>\n}\n:8080 {\n",
+        rule: "not-checked",
+        cases: &["grafana:3000"],
+    },
+    Group {
+        pages: &["caddy"],
+        from: SITE,
+        to: "g.test:8080 {\n\tforward_auth <> {\n\t\turi /api/authz/forward-auth\n\t}\n\treverse_proxy localhost:9000\n}\n:8080 {\n",
+        rule: "caddy-unchecked",
+        cases: &["authelia:9091", "/api/* authelia:9091"],
+    },
+    Group {
+        pages: &["caddy"],
+        from: SITE,
+        to: "g.test:8080 {\n\t<>\n\treverse_proxy grafana:3000\n}\n:8080 {\n",
+        rule: "caddy-unchecked",
+        cases: &["encode gzip", "forward_auth /api/* authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}"],
+    },
+    Group {
+        pages: &["caddy"],
         from: "\t\t\turi /gateway",
         to: "\t\t\theader_up <>\n\t\t\turi /gateway",
         rule: "caddy-check-told",
@@ -166,8 +188,90 @@ pub(super) const FOUND: &[Group] = &[
     },
 ];
 
-/// What is ordinary where both are changed.
+const MIDDLEWARES: &str = "  middlewares:\n";
+const OTHER: &str = "  middlewares:\n    authelia: {forwardAuth: {address: \"http://authelia:9091/api/authz/forward-auth\", authResponseHeaders: [Remote-User]}}\n";
+const ROUTERS: &str = "  routers:\n";
+const SERVICES: &str = "  services:\n";
+
+/// What is found where all are changed.
+pub(super) const BOTH: &[(&str, Change)] = &[
+    (
+        "not-checked",
+        (
+            "traefik",
+            &[
+                (MIDDLEWARES, OTHER),
+                (
+                    ROUTERS,
+                    "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], middlewares: [authelia], service: g}\n",
+                ),
+                (SERVICES, "  services:\n    g: {loadBalancer: {servers: [{url: \"http://grafana:3000\"}]}}\n"),
+            ],
+        ),
+    ),
+    // the service is that of the sidecar, under its own name or another
+    (
+        "traefik-router-unchecked",
+        (
+            "traefik",
+            &[
+                (MIDDLEWARES, OTHER),
+                (
+                    ROUTERS,
+                    "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], middlewares: [authelia], service: app}\n",
+                ),
+            ],
+        ),
+    ),
+    (
+        "traefik-router-unchecked",
+        (
+            "traefik",
+            &[
+                (MIDDLEWARES, OTHER),
+                (
+                    ROUTERS,
+                    "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], middlewares: [authelia], service: g}\n",
+                ),
+                (SERVICES, "  services:\n    g: {loadBalancer: {servers: [{url: \"http://localhost:9000\"}]}}\n"),
+            ],
+        ),
+    ),
+    (
+        "traefik-router-unchecked",
+        (
+            "traefik",
+            &[
+                (MIDDLEWARES, OTHER),
+                (ROUTERS, "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], service: g}\n"),
+                (SERVICES, "  services:\n    g: {loadBalancer: {servers: [{url: \"http://grafana:3000\"}]}}\n"),
+            ],
+        ),
+    ),
+    // the page for signing in is one of the service
+    (
+        "nginx-error-page",
+        (
+            "nginx",
+            &[
+                (LOCATION, "        location /oauth2/ { proxy_pass http://service; }\n        location / {\n"),
+                ("auth_request /_palisade;", "auth_request /_palisade; error_page 401 = /oauth2/sign_in;"),
+            ],
+        ),
+    ),
+];
+
+/// What is ordinary where all are changed.
 pub(super) const TOGETHER: &[Change] = &[
+    // the program of another check has a router and a site of its own
+    (
+        "traefik",
+        &[
+            (MIDDLEWARES, OTHER),
+            (ROUTERS, "  routers:\n    a: {rule: \"Host(`auth.test`)\", entryPoints: [web], service: a}\n"),
+            (SERVICES, "  services:\n    a: {loadBalancer: {servers: [{url: \"http://authelia:9091\"}]}}\n"),
+        ],
+    ),
     // copies of all that a server gets: `/_palisade` is asked by nginx itself, and nothing is copied of it
     (
         "nginx",
@@ -227,6 +331,13 @@ pub(super) const ORDINARY: &[Group] = &[
         to: "        location <> { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host $host; proxy_set_header X-Palisade-Principal \"\"; proxy_set_header X-Palisade-Auth-Method \"\"; proxy_set_header X-Palisade-Token \"\"; proxy_set_header X-Original-URI \"\"; proxy_set_header X-Original-Host \"\"; }\n        location / {\n            mirror /mm1;\n",
         rule: "nginx-unchecked",
         cases: &["= /mm1", "/mm", "^~ /mm", "~ ^/mm", "~* ^/MM"],
+    },
+    Group {
+        pages: &["caddy"],
+        from: SITE,
+        to: "auth.test:8080 {\n\treverse_proxy <>\n}\n(other) {\n\tforward_auth authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n}\n:8080 {\n\timport other\n",
+        rule: "caddy-unchecked",
+        cases: &["authelia:9091"],
     },
     Group {
         pages: &["caddy"],

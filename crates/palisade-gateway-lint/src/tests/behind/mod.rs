@@ -82,7 +82,7 @@ const TOGETHER: &[&[Change]] = &[
 ];
 
 /// Changes that are one where they are made together.
-const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH, pages::BOTH];
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH, pages::BOTH, beside::BOTH];
 
 /// The rules that are nearly broken here.
 pub(super) fn near() -> impl Iterator<Item = &'static str> {
