@@ -37,6 +37,12 @@ impl<'m, 'd> Beside<'m, 'd> {
         Self { model, programs, services, addresses, named: HashSet::new() }
     }
 
+    /// Whether another check's program is there: at an address, or in a container of which no port is known.
+    fn is_program(&self, address: &str) -> bool {
+        let host = |program: &str| program.rsplit_once(':').is_some_and(|(host, _)| host == address);
+        self.programs.contains(address) || (!address.contains(':') && self.programs.iter().any(|it| host(it)))
+    }
+
     /// Whether a router without the sidecar's check is another's business, which is said once for each: it goes through
     /// another check, or leads to the program of one, and no service of the sidecar's is behind it.
     pub(super) fn is_of_another(
@@ -47,7 +53,10 @@ impl<'m, 'd> Beside<'m, 'd> {
     ) -> bool {
         let service = name(router);
         let to: Vec<String> = addresses(self.model, &service).collect();
-        if self.services.contains(&service) || to.iter().any(|address| self.addresses.contains(address)) {
+        if service.is_empty()
+            || self.services.contains(&service)
+            || to.iter().any(|address| self.addresses.contains(address))
+        {
             return false;
         }
         let other = |way: &Vec<Step<'d>>| {
@@ -70,14 +79,14 @@ impl<'m, 'd> Beside<'m, 'd> {
                 ));
             }
         }
-        all.is_some_and(|all| !all.is_empty())
-            || (!to.is_empty() && to.iter().all(|address| self.programs.contains(address)))
+        all.is_some_and(|all| !all.is_empty()) || (!to.is_empty() && to.iter().all(|address| self.is_program(address)))
     }
 }
 
-/// The name of a router's service, without its provider.
+/// The name of a router's service, without its provider; of a label without one, that of its container.
 fn name(router: &Router<'_>) -> String {
-    router.service.split('@').next().unwrap_or_default().to_ascii_lowercase()
+    let service = router.service.split('@').next().unwrap_or_default();
+    if service.is_empty() { router.container.to_ascii_lowercase() } else { service.to_ascii_lowercase() }
 }
 
 fn addresses<'m>(model: &'m Model<'_>, service: &str) -> impl Iterator<Item = String> + use<'m> {

@@ -37,6 +37,8 @@ pub(super) struct Router<'d> {
     pub(super) middlewares: Vec<Name<'d>>,
     pub(super) entry_points: Vec<String>,
     pub(super) service: String,
+    /// The container whose label it is.
+    pub(super) container: String,
     pub(super) tls: bool,
     /// Where its middlewares are looked for first.
     pub(super) provider: Provider,
@@ -227,6 +229,7 @@ impl<'d> Model<'d> {
                 middlewares: names(&node, "middlewares"),
                 entry_points: names(&node, "entrypoints").into_iter().map(|name| name.name).collect(),
                 service: node.text("service").to_owned(),
+                container: root.text("container").to_owned(),
                 tls: node.get("tls").is_some_and(|tls| tls.value.is_object() || node.is_true("tls")),
                 provider,
                 node,
@@ -251,8 +254,14 @@ impl<'d> Model<'d> {
             }
         }
         let container = root.text("container");
-        let ports = members(&["http", "services"]).into_iter().filter_map(|(_, node)| port(&node));
-        let ports: Vec<String> = ports.map(|port| format!("{container}:{port}")).collect();
+        let ports = members(&["http", "services"]).into_iter().filter_map(|(name, node)| Some((name, port(&node)?)));
+        let ports: Vec<(&str, String)> = ports.map(|(name, port)| (name, format!("{container}:{port}"))).collect();
+        if !container.is_empty() {
+            let named = ports.iter().flat_map(|(name, address)| [(*name, address), (container, address)]);
+            self.addresses.extend(named.map(|(name, address)| (name.to_owned(), address.clone())));
+            self.addresses.push((container.to_owned(), container.to_owned()));
+        }
+        let ports: Vec<String> = ports.into_iter().map(|(_, address)| address).collect();
         if ports.is_empty() && !container.is_empty() && root.way(&["http", "routers"]).is_some() {
             self.containers.push(container.to_owned());
         }
@@ -294,6 +303,7 @@ impl<'d> Model<'d> {
             name: name.clone(),
             middlewares,
             entry_points: names(&spec, "entrypoints").into_iter().map(|name| name.name).collect(),
+            container: String::new(),
             service: service.to_owned(),
             tls: spec.get("tls").is_some(),
             provider: Provider::Kubernetes,
