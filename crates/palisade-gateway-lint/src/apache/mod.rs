@@ -133,7 +133,8 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Writte
     if !checks.is_empty() {
         handlers::behind(host, main, report);
     }
-    if !checks.is_empty() && !(host.passes.is_empty() && main.passes.is_empty()) {
+    let passes = !host.passes.is_empty() || !main.passes.is_empty();
+    if passes && !checks.is_empty() {
         errors::pages(host, main, report);
     }
     if host.passes.is_empty() || checks.is_empty() {

@@ -52,8 +52,9 @@ impl Beside {
     pub(super) fn lint(self, help: &str, report: &mut Report<'_>) {
         let mut named = HashSet::new();
         for Open { at, to, behind } in self.open {
-            let shared = to.iter().any(|to| self.services.contains(to));
-            if !shared && !to.is_empty() && to.iter().all(|to| self.programs.contains(to)) {
+            // a service that a placeholder or a name server says may be any
+            let shared = to.is_empty() || to.iter().any(|to| to.contains('{') || self.services.contains(to));
+            if !shared && to.iter().all(|to| self.programs.contains(to)) {
                 continue;
             }
             match behind.filter(|_| !shared) {

@@ -133,7 +133,7 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
 fn guarded_by_another(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     let to = |url: &String| {
         let to = known.addresses(Target::read(url).host);
-        to.into_iter().any(|to| known.services.contains(&normal(to)))
+        to.into_iter().any(|to| to.contains('$') || known.services.contains(&normal(to)))
     };
     if resolved(pass.argument(1), block).iter().any(to) {
         let message = "another check is asked about the requests here, and they reach a service of which the sidecar is asked \

@@ -6,7 +6,7 @@ use crate::NOT_CHECKED;
 use crate::answers::normal;
 use crate::node::Node;
 use crate::traefik::chain::{Step, ways};
-use crate::traefik::model::{Model, Router};
+use crate::traefik::model::{Model, Provider, Router};
 use palisade_engine::model::Diagnostic;
 
 /// What is known of them, where one of several `forwardAuth` is the sidecar's.
@@ -52,8 +52,11 @@ impl<'m, 'd> Beside<'m, 'd> {
         findings: &mut Vec<Diagnostic>,
     ) -> bool {
         let service = name(router);
-        let to: Vec<String> = addresses(self.model, &service).collect();
-        if service.is_empty()
+        let to = addresses(self.model, &service);
+        // in files each service says where it is
+        let unknown = to.is_empty() && router.provider == Provider::File;
+        if unknown
+            || service.is_empty()
             || self.services.contains(&service)
             || to.iter().any(|address| self.addresses.contains(address))
         {
@@ -89,13 +92,21 @@ fn name(router: &Router<'_>) -> String {
     if service.is_empty() { router.container.to_ascii_lowercase() } else { service.to_ascii_lowercase() }
 }
 
-fn addresses<'m>(model: &'m Model<'_>, service: &str) -> impl Iterator<Item = String> + use<'m> {
-    let service = service.to_owned();
-    model
-        .addresses
-        .iter()
-        .filter(move |(name, _)| name.eq_ignore_ascii_case(&service))
-        .map(|(_, address)| normal(address))
+/// How often services may be made of others.
+const DEEPEST: usize = 8;
+
+/// Where a service is, whatever it is made of.
+fn addresses(model: &Model<'_>, service: &str) -> Vec<String> {
+    let mut names = vec![service.to_owned()];
+    let mut found = Vec::new();
+    for _ in 0..DEEPEST {
+        let is = |known: &str| names.iter().any(|name| name.eq_ignore_ascii_case(known));
+        found.extend(model.addresses.iter().filter(|(name, _)| is(name)).map(|(_, address)| normal(address)));
+        names = model.parts.iter().filter(|(name, _)| is(name)).map(|(_, part)| part.clone()).collect();
+        names.sort();
+        names.dedup();
+    }
+    found
 }
 
 /// The host and port of a URL.

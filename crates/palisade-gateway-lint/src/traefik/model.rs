@@ -72,6 +72,8 @@ pub(super) struct Model<'d> {
     pub(super) servers: Vec<String>,
     /// The same, each with the name of its service.
     pub(super) addresses: Vec<(String, String)>,
+    /// Services that are made of others, each with one of them.
+    pub(super) parts: Vec<(String, String)>,
     /// What HTTP leads to besides: containers, with a port where a label says it.
     pub(super) containers: Vec<String>,
     /// Routers of TCP and UDP.
@@ -236,6 +238,13 @@ impl<'d> Model<'d> {
             });
         }
         for (name, node) in members(&["http", "services"]) {
+            let all = |way: &[&str]| node.way(way).map(|list| list.items()).unwrap_or_default();
+            let lists = [all(&["weighted", "services"]), all(&["mirroring", "mirrors"])].concat();
+            let one = |way: &[&str]| node.way(way).and_then(|part| part.value.as_str());
+            let ones = [&["mirroring", "service"][..], &["failover", "service"], &["failover", "fallback"]];
+            let parts = lists.iter().map(|part| part.text("name")).chain(ones.into_iter().filter_map(one));
+            self.parts
+                .extend(parts.map(|part| (name.to_owned(), part.split('@').next().unwrap_or_default().to_owned())));
             let balancer = node.get("loadbalancer");
             let host = balancer.as_ref().and_then(|balancer| balancer.get("passhostheader"));
             let changed = host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader")));

@@ -98,6 +98,7 @@ pub(super) const FOUND: &[Group] = &[
             "location /mm { proxy_pass http://127.0.0.1:9001; }",
             // another check guards the same service
             "location /b/ { auth_request /other; proxy_pass http://service; }\n        location = /other { internal; proxy_pass http://127.0.0.1:4180/oauth2/auth; }",
+            "location /b/ { auth_request /other; proxy_pass http://$to; }\n        location = /other { internal; proxy_pass http://127.0.0.1:4180/oauth2/auth; }",
         ],
     },
     Group {
@@ -129,6 +130,13 @@ pub(super) const FOUND: &[Group] = &[
         to: "g.test:8080 {\n\tforward_auth authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n\treverse_proxy <>\n}\n:8080 {\n",
         rule: "not-checked",
         cases: &["grafana:3000"],
+    },
+    Group {
+        pages: &["caddy"],
+        from: SITE,
+        to: "g.test:8080 {\n\tforward_auth authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n\treverse_proxy <>\n}\n:8080 {\n",
+        rule: "caddy-unchecked",
+        cases: &["{env.SERVICE}", "{\n\t\tdynamic a app 80\n\t}"],
     },
     Group {
         pages: &["caddy"],
@@ -245,6 +253,37 @@ pub(super) const BOTH: &[(&str, Change)] = &[
                 (MIDDLEWARES, OTHER),
                 (ROUTERS, "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], service: g}\n"),
                 (SERVICES, "  services:\n    g: {loadBalancer: {servers: [{url: \"http://grafana:3000\"}]}}\n"),
+            ],
+        ),
+    ),
+    // what it is made of is
+    (
+        "traefik-router-unchecked",
+        (
+            "traefik",
+            &[
+                (MIDDLEWARES, OTHER),
+                (
+                    ROUTERS,
+                    "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], middlewares: [authelia], service: g}\n",
+                ),
+                (
+                    SERVICES,
+                    "  services:\n    g: {weighted: {services: [{name: h, weight: 1}]}}\n    h: {failover: {service: app@file, fallback: x}}\n",
+                ),
+            ],
+        ),
+    ),
+    (
+        "traefik-router-unchecked",
+        (
+            "traefik",
+            &[
+                (MIDDLEWARES, OTHER),
+                (
+                    ROUTERS,
+                    "  routers:\n    g: {rule: \"Host(`g.test`)\", entryPoints: [web], middlewares: [authelia], service: elsewhere}\n",
+                ),
             ],
         ),
     ),
