@@ -54,6 +54,11 @@ MUTANTS = [
         ("proxy_set_header Upgrade           $http_upgrade;", "proxy_set_header Upgrade $told_upgrade;"),
     ]),
     ("nginx", "nginx_of_debian", "proxy_set_header Upgrade           $http_upgrade;", ""),
+    ("nginx", "nginx_of_debian", "            proxy_set_header X-Original-Host \"\";\n", ""),
+    ("nginx", "nginx_of_debian", "            proxy_set_header X-Original-URI \"\";\n", ""),
+    ("caddy", "caddy_of_today", "\t\trequest_header -X-Forwarded-Uri\n", ""),
+    ("haproxy", "haproxy", "    http-request del-header x-forwarded-uri\n", ""),
+    ("apache", "apache", "        r.headers_in[\"X-Forwarded-Uri\"] = nil\n", ""),
     # the sidecar refuses a client's own that names another host, so it does not see that here
     ("nginx", "nginx_of_debian", [
         ("proxy_set_header X-Forwarded-Host $host;", ""),

@@ -6,13 +6,14 @@ use std::collections::HashSet;
 pub(super) fn normal(address: &str) -> String {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest).trim_end_matches('/').to_ascii_lowercase();
     match rest.rsplit_once(':') {
-        Some(("localhost" | "[::1]" | "", port)) => format!("127.0.0.1:{port}"),
+        // to reach any address of this machine is to reach this one
+        Some(("localhost" | "[::1]" | "[::]" | "0.0.0.0" | "", port)) => format!("127.0.0.1:{port}"),
         _ => rest,
     }
 }
 
 /// Whether an address is the sidecar's, as its port or its name says.
-fn is_sidecar(address: &str) -> bool {
+pub(super) fn is_sidecar(address: &str) -> bool {
     has_its_port(address) || address.contains("palisade")
 }
 
@@ -50,6 +51,8 @@ mod tests {
             (&["unix:/run/app.sock"], false),
             (&["127.0.0.1:8180", "127.0.0.1:9001"], false),
             (&["127.0.0.1:8180", ":9000"], false),
+            (&["0.0.0.0:9000"], false),
+            (&["[::]:9000"], false),
         ] {
             assert_eq!(wrong(check, &services).is_none(), good, "{check:?}");
         }

@@ -1,13 +1,17 @@
 //! Which headers of a request the sidecar decides by, and must see as the service gets them: used for every gateway.
 
 use crate::{IDENTITY, is_identity};
-use palisade_routes::{forwarded, overrides, same_name};
+use palisade_routes::overrides::{self, Asks, asks};
+use palisade_routes::{forwarded, same_name};
 
 /// Headers that say who asks.
 const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
-/// Headers that the sidecar reads to refuse a request: another host, a form, an upgrade.
-const READ: [&str; 4] = ["forwarded", "content-type", "content-encoding", "upgrade"];
+/// Headers that the sidecar reads to refuse a request besides: a form, an upgrade.
+const READ: [&str; 3] = ["content-type", "content-encoding", "upgrade"];
+
+/// One that every gateway writes itself for its service, or that is looked at where it does not.
+const WRITTEN: &str = "x-forwarded-proto";
 
 /// Parameters of FastCGI and its kin of which services put the URL of a request together.
 pub(super) const URL: &[&str] = &[
@@ -24,16 +28,13 @@ pub(super) const URL: &[&str] = &[
     "SERVER_PORT",
 ];
 
-/// The header by which Frappe takes another site, as others take another host.
-const SITE: &str = "x-frappe-site-name";
-
-/// Headers that services take for the host.
-const HOSTS: [&str; 6] = ["host", "x-forwarded-host", "x-original-host", "x-host", "x-http-host-override", SITE];
-
 /// Whether a header with this value names the host to a service.
 pub(super) fn names_host(header: &str, value: &str) -> bool {
-    HOSTS.iter().any(|name| same_name(header, name))
-        || (same_name(header, "forwarded") && value.to_ascii_lowercase().contains("host="))
+    match asks(header) {
+        _ if same_name(header, "host") => true,
+        Some(Asks::Host) => !same_name(header, "forwarded") || value.to_ascii_lowercase().contains("host="),
+        _ => false,
+    }
 }
 
 /// Whether a header says who asks.
@@ -41,16 +42,21 @@ pub(super) fn is_credential(header: &str) -> bool {
     CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))
 }
 
-/// Whether services take another method, path or host by a header.
+/// Whether services take another method, path or host by a header, or run another page's function. A part of a URL may be
+/// the gateway's own.
 pub(super) fn is_override(header: &str) -> bool {
-    overrides::headers().chain(["forwarded", SITE]).any(|name| same_name(header, name))
+    asks(header).is_some_and(|asks| asks != Asks::Url)
 }
 
-/// Whether writing this into the request makes the service take another method, path or host than was checked, or put
-/// another URL together. A fixed path, host or part of a URL is the author's own; a method never is the client's.
+/// Whether writing this into the request makes the service take another one than was checked. A fixed path, host or part
+/// of a URL is the author's own; a method and a function never are the client's.
 pub(super) fn overrides(header: &str, value: &str, from_client: bool) -> bool {
-    let client_says = from_client && (is_override(header) || forwarded::part(header).is_some());
-    !value.is_empty() && (client_says || overrides::is_method_header(header))
+    !value.is_empty()
+        && match asks(header) {
+            Some(Asks::Method | Asks::Function) => true,
+            Some(Asks::Path | Asks::Target | Asks::Host | Asks::Server | Asks::Url) => from_client,
+            None => false,
+        }
 }
 
 /// Whether a header may be written from another one that the sidecar sees, and refuses for the same: both name the scheme
@@ -59,9 +65,14 @@ pub(super) fn is_held_to_the_same(header: &str, read: &str) -> bool {
     forwarded::part(header).is_some_and(|part| forwarded::part(read) == Some(part))
 }
 
-/// Whether services take a path by a header.
+/// Whether services take a path by a header, or the whole target.
 pub(super) fn is_path(header: &str) -> bool {
-    overrides::is_path_header(header)
+    matches!(asks(header), Some(Asks::Path | Asks::Target))
+}
+
+/// Every header by which services take another request.
+pub(super) fn known() -> impl Iterator<Item = &'static str> {
+    overrides::headers().map(|(name, _)| name)
 }
 
 /// Headers that say what a body is and where it ends.
@@ -88,7 +99,8 @@ pub(super) const BODY_REPLACED: &str =
 pub(super) fn must_be_seen(header: &str) -> bool {
     let own = IDENTITY.iter().any(|name| header.eq_ignore_ascii_case(name));
     let read = READ.iter().any(|name| header.eq_ignore_ascii_case(name));
-    (is_identity(header) && !own) || is_override(header) || is_credential(header) || read
+    let asks = asks(header).is_some() && !same_name(header, WRITTEN);
+    (is_identity(header) && !own) || asks || is_credential(header) || read
 }
 
 /// A header that must be seen and that a pattern takes away, if there is one. Of twins of the sidecar's own headers two
@@ -97,7 +109,7 @@ pub(super) fn hidden_by(matches: &dyn Fn(&str) -> bool) -> Option<String> {
     let twins = IDENTITY
         .iter()
         .flat_map(|name| ['.', '_'].map(|mark| name.to_ascii_lowercase().replace('-', &mark.to_string())));
-    let names = overrides::headers().chain([SITE]).chain(CREDENTIALS).chain(READ).map(str::to_owned);
+    let names = known().filter(|name| *name != WRITTEN).chain(CREDENTIALS).chain(READ).map(str::to_owned);
     names.chain(twins).find(|name| matches(name))
 }
 
@@ -112,11 +124,12 @@ mod tests {
 
     #[test]
     fn what_the_sidecar_decides_by_must_be_seen() {
-        for name in ["X_Palisade_Principal", "x.palisade.token", "X-HTTP-Method-Override", "x.original.url", "Cookie"] {
+        let names = ["X_Palisade_Principal", "x.palisade.token", "X-HTTP-Method-Override", "x.original.url", "Cookie"];
+        for name in names.into_iter().chain(known().filter(|name| *name != WRITTEN)) {
             assert!(must_be_seen(name), "{name}");
             assert!(hidden_by(&|known| same_name(known, &name.to_ascii_lowercase())).is_some(), "{name}");
         }
-        for name in ["X-Palisade-Principal", "X-Request-ID", "X-Original-URI", "Connection", "Content-Length"] {
+        for name in ["X-Palisade-Principal", "X-Request-ID", "X-Original-Method", "Connection", "Content-Length"] {
             assert!(!must_be_seen(name), "{name}");
             assert!(hidden_by(&|known| known.eq_ignore_ascii_case(name)).is_none(), "{name}");
         }
@@ -127,6 +140,9 @@ mod tests {
         assert!(overrides("X-HTTP-Method-Override", "DELETE", false));
         assert!(!overrides("X-HTTP-Method-Override", "", true));
         assert!(overrides("X-Original-URL", "$arg_u", true));
+        assert!(overrides("Next-Action", "7f", false));
+        assert!(overrides("X-Request-URI", "$arg_u", true));
+        assert!(!overrides("X-Request-URI", "$request_uri", false));
         assert!(!overrides("X-Forwarded-Host", "app.test", false));
         assert!(overrides("X-Forwarded-Proto", "$arg_p", true));
         assert!(!overrides("X-Forwarded-Prefix", "/api", false));

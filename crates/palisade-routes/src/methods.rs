@@ -2,7 +2,7 @@
 
 use crate::facts::{Body, Field, RequestFacts};
 use crate::media::{Json, Media};
-use crate::names::{fold, same_name};
+use crate::names::fold;
 use crate::overrides::At;
 use crate::parts;
 use crate::query;
@@ -10,16 +10,9 @@ use crate::refusal::Refusal;
 use crate::watched::Group;
 use palisade_engine::model::{Value, closest};
 
-/// Headers by which some services take another method than that of the request line.
-pub(super) const HEADERS: [&str; 4] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-tunneled-method"];
-
-/// Another one, of Oracle's ATG. The lint does not ask for it: a gateway that passes on what begins with `x-` alone, and
-/// what its page lists, is no mistake.
-const HEADER_OF_ATG: &str = "atg-rest-http-method";
-
-/// All headers that are refused.
-pub(super) const OVERRIDES: [&str; 5] = [HEADERS[0], HEADERS[1], HEADERS[2], HEADERS[3], HEADER_OF_ATG];
+/// Headers by which some services take another method than that of the request line; the last is one of Oracle's ATG.
+pub(super) const HEADERS: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-tunneled-method", "atg-rest-http-method"];
 
 /// Fields of a query, a form or JSON that do the same, as [`fold`] writes them, without what stands around.
 const METHOD_FIELDS: [&str; 7] = [
@@ -113,12 +106,6 @@ const PLAIN_OF_BODY: &str = "`method` in the body is another method than the req
 pub(super) fn meant(method: &str) -> Option<&'static str> {
     let known = || WORDS.into_iter().chain(CAPITALS);
     if known().any(|known| known == method) { None } else { closest(method, known()) }
-}
-
-/// Whether some service takes another method by a header.
-#[must_use]
-pub fn is_header(header: &str) -> bool {
-    HEADERS.iter().any(|name| same_name(header, name))
 }
 
 /// Refuses what asks for another method.

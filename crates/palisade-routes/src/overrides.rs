@@ -10,12 +10,12 @@ use crate::facts::{Field, RequestFacts};
 use crate::forwarded::{self, Pair};
 use crate::host::normal_host;
 use crate::methods;
-pub use crate::methods::is_header as is_method_header;
-use crate::names::{fold, same_name};
+use crate::names::fold;
 use crate::query;
 use crate::refusal::Refusal;
 use crate::service::Ignored;
 use crate::watched::Group;
+pub use crate::watched::{Asks, asks, headers};
 
 /// Headers by which some services take another path, or take something off it or put something before it.
 pub(super) const PATHS: [&str; 24] = [
@@ -72,17 +72,6 @@ pub(super) const HOSTS: [&str; 5] = [
 
 /// One that Jetty and Pyramid behind Paste take for the host, and in which Traefik and Apache name the machine they are on.
 pub(super) const SERVER: &str = "x-forwarded-server";
-
-/// Every header by which some service takes another method, path or host.
-pub fn headers() -> impl Iterator<Item = &'static str> {
-    methods::HEADERS.iter().chain(&PATHS).chain(&HOSTS).copied().chain([SERVER])
-}
-
-/// Whether some service takes another path by a header.
-#[must_use]
-pub fn is_path_header(header: &str) -> bool {
-    PATHS.iter().any(|name| same_name(header, name))
-}
 
 /// What the routes for a path say.
 #[derive(Clone, Copy)]

@@ -41,22 +41,56 @@ pub(super) enum Group {
     Media,
 }
 
-/// By group.
-const GROUPS: [&[&str]; 13] = [
-    &methods::OVERRIDES,
-    &PATHS,
-    &TARGETS,
-    &actions::HEADERS,
-    &HOSTS,
-    &[SERVER],
-    &["forwarded"],
-    &SCHEMES,
-    &PORTS,
-    &WORDS,
-    &PREFIXES,
-    &["http2-settings", "upgrade", "connection"],
-    &["content-encoding", "content-type"],
+/// What a service takes from a header in the place of what the request line and `Host` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asks {
+    /// Another method.
+    Method,
+    /// Another path.
+    Path,
+    /// The target, in the place of the request's own: a gateway may name the same.
+    Target,
+    /// A function of another page.
+    Function,
+    /// Another host.
+    Host,
+    /// Another host, though a gateway may name its own machine there.
+    Server,
+    /// A part of the URL: its scheme, its port, what stands before the path.
+    Url,
+}
+
+/// By group: what its headers ask for, if a service takes another request by them, and their names.
+const GROUPS: [(Option<Asks>, &[&str]); 13] = [
+    (Some(Asks::Method), &methods::HEADERS),
+    (Some(Asks::Path), &PATHS),
+    (Some(Asks::Target), &TARGETS),
+    (Some(Asks::Function), &actions::HEADERS),
+    (Some(Asks::Host), &HOSTS),
+    (Some(Asks::Server), &[SERVER]),
+    (Some(Asks::Host), &["forwarded"]),
+    (Some(Asks::Url), &SCHEMES),
+    (Some(Asks::Url), &PORTS),
+    (Some(Asks::Url), &WORDS),
+    (Some(Asks::Url), &PREFIXES),
+    (None, &["http2-settings", "upgrade", "connection"]),
+    (None, &["content-encoding", "content-type"]),
 ];
+
+/// Every header by which some service takes another request than its line and its `Host` say, and what it asks for. The
+/// sidecar refuses by this list, and the lint, the pages and the tests of the gateways go by it too.
+pub fn headers() -> impl Iterator<Item = (&'static str, Asks)> {
+    GROUPS
+        .into_iter()
+        .filter_map(|(asks, names)| Some((asks?, names)))
+        .flat_map(|(asks, names)| names.iter().map(move |name| (*name, asks)))
+}
+
+/// What some service takes from a header, by whatever name servers take for that of the list.
+#[must_use]
+pub fn asks(header: &str) -> Option<Asks> {
+    headers().find(|(name, _)| same_name(header, name)).map(|(_, asks)| asks)
+}
 
 /// How many names there are.
 const COUNT: usize = first_of(GROUPS.len());
@@ -67,8 +101,8 @@ const NAMES: [&str; COUNT] = {
     let (mut at, mut group) = (0, 0);
     while group < GROUPS.len() {
         let mut of = 0;
-        while of < GROUPS[group].len() {
-            names[at] = GROUPS[group][of];
+        while of < GROUPS[group].1.len() {
+            names[at] = GROUPS[group].1[of];
             (at, of) = (at + 1, of + 1);
         }
         group += 1;
@@ -144,7 +178,7 @@ static ROWS: [Row; LENGTHS] = {
 const fn first_of(group: usize) -> usize {
     let (mut first, mut at) = (0, 0);
     while at < group {
-        first += GROUPS[at].len();
+        first += GROUPS[at].1.len();
         at += 1;
     }
     first
@@ -193,7 +227,7 @@ impl Watched {
 /// The bits of a group.
 #[inline]
 const fn bits(group: Group) -> u128 {
-    ((1 << GROUPS[group as usize].len()) - 1) << first_of(group as usize)
+    ((1 << GROUPS[group as usize].1.len()) - 1) << first_of(group as usize)
 }
 
 /// The bits of those of `names` that are `name` to some server.
@@ -256,9 +290,29 @@ mod tests {
             (Group::Media, "content-encoding"),
         ] {
             let names: Vec<_> = Watched::unknown().names(group).collect();
-            assert_eq!(names, GROUPS[group as usize]);
+            assert_eq!(names, GROUPS[group as usize].1);
             assert_eq!(names.first(), Some(&first));
             assert!(Watched::unknown().any(group) && !Watched::default().any(group));
+        }
+    }
+
+    #[test]
+    fn what_a_header_asks_for() {
+        for (header, expected) in [
+            ("X-HTTP-Method-Override", Some(Asks::Method)),
+            ("ATG.REST.HTTP.Method", Some(Asks::Method)),
+            ("x_original_url", Some(Asks::Path)),
+            ("X-Forwarded-Uri", Some(Asks::Target)),
+            ("Next-Action", Some(Asks::Function)),
+            ("X-Original-Host", Some(Asks::Host)),
+            ("Forwarded", Some(Asks::Host)),
+            ("X-Forwarded-Server", Some(Asks::Server)),
+            ("X-Forwarded-Proto", Some(Asks::Url)),
+            ("Upgrade", None),
+            ("Content-Type", None),
+            ("Accept", None),
+        ] {
+            assert_eq!(asks(header), expected, "{header}");
         }
     }
 }

@@ -27,10 +27,42 @@ const PLAIN: &str = "action cgi-script fcgid-script passengerenabled php-script 
 const PASSENGER: &str = "passengerappenv passengerappgroupname passengerapproot passengerapptype passengerbaseuri \
     passengernodejs passengerpython passengerrestartdir passengerruby passengerstartupfile rackenv railsenv";
 
-/// What of a virtual host says so, where nothing switches it on or off.
-pub(super) fn passenger<'f, 't>(lines: &'f [Found<'t>]) -> impl Iterator<Item = &'f Found<'t>> {
-    let switched = lines.iter().any(|found| found.directive.name() == "passengerenabled");
-    lines.iter().filter(move |found| !switched && is_listed(PASSENGER, found.directive.name())).take(1)
+/// What the server around all hosts says of Passenger.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Passenger {
+    loaded: bool,
+    off: bool,
+}
+
+// === impl Passenger ===
+
+impl Passenger {
+    pub(super) fn around(lines: &[Found<'_>]) -> Self {
+        let loads = |line: &Directive| {
+            line.name() == "passengerroot"
+                || (line.name() == "loadmodule" && line.argument(1).eq_ignore_ascii_case("passenger_module"))
+        };
+        Self { loaded: lines.iter().any(|found| loads(found.directive)), off: is_off(lines, None) }
+    }
+}
+
+/// Whether Passenger is switched off for all that stands here.
+fn is_off(lines: &[Found<'_>], root: Option<&str>) -> bool {
+    lines.iter().any(|found| {
+        let line = found.directive;
+        line.name() == "passengerenabled" && line.argument(1).eq_ignore_ascii_case("off") && found.is_for_all(root)
+    })
+}
+
+/// What of a virtual host says that Passenger runs an application in it: how it does, or a directory that is given out and
+/// lies in one, as its guide has it.
+pub(super) fn passenger<'f, 't>(lines: &'f [Found<'t>], around: Passenger) -> impl Iterator<Item = &'f Found<'t>> {
+    let root = lines.iter().find(|found| found.directive.name() == "documentroot");
+    let path = root.map(|found| found.directive.argument(1).trim_end_matches('/'));
+    let off = around.off || is_off(lines, path);
+    let of_app = root.filter(|_| around.loaded && path.is_some_and(|path| path.ends_with("/public")));
+    let named = lines.iter().find(|found| is_listed(PASSENGER, found.directive.name()));
+    named.or(of_app).filter(|_| !off).into_iter()
 }
 
 /// Whether the name of a directive says that it runs a service.

@@ -29,8 +29,9 @@ pub(super) struct Host<'t> {
 pub(super) fn hosts(tree: &[Directive]) -> Vec<Host<'_>> {
     let mut hosts = vec![Host::default()];
     walk(tree, 0, &[], &mut hosts);
+    let around = hosts.first().map(|main| handlers::Passenger::around(&main.others)).unwrap_or_default();
     for host in hosts.iter_mut().filter(|host| host.head.is_some()) {
-        host.handlers.extend(handlers::passenger(&host.others).cloned());
+        host.handlers.extend(handlers::passenger(&host.others, around).cloned());
     }
     hosts
 }
@@ -63,7 +64,7 @@ fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts:
             "luahookaccesschecker" => host.checks.push(found),
             "proxypass" | "proxypassmatch" if directive.words.iter().any(|word| word == "!") => host.kept.push(found),
             "proxypass" | "proxypassmatch" => host.passes.push(found),
-            "sethandler" if directive.argument(1).starts_with("proxy:") => host.passes.push(found),
+            _ if by_handler(directive) => host.passes.push(found),
             "rewriterule" if proxies(directive) => host.passes.push(found),
             _ => host.others.push(found),
         }
@@ -74,6 +75,18 @@ fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts:
 pub(super) fn flags(rule: &Directive) -> Vec<String> {
     let text = rule.argument(3).trim_matches(['[', ']']).to_ascii_lowercase();
     text.split(',').map(|flag| flag.trim().to_owned()).collect()
+}
+
+/// Whether a handler passes requests on: `SetHandler "proxy:http://..."`, `[H=proxy:fcgi://...]`.
+pub(super) fn by_handler(directive: &Directive) -> bool {
+    let proxy = |handler: &str| handler.to_ascii_lowercase().starts_with("proxy:");
+    match directive.name() {
+        "sethandler" | "addhandler" => proxy(directive.argument(1)),
+        "rewriterule" => flags(directive).iter().any(|flag| {
+            flag.split_once('=').is_some_and(|(kind, handler)| matches!(kind, "h" | "handler") && proxy(handler))
+        }),
+        _ => false,
+    }
 }
 
 fn proxies(rule: &Directive) -> bool {
@@ -130,7 +143,19 @@ impl<'t> Found<'t> {
 
     /// Whether it is for files of some names alone.
     pub(super) fn is_for_files(&self) -> bool {
-        self.around.iter().any(|container| matches!(container.name(), "files" | "filesmatch"))
+        self.directive.name() == "addhandler"
+            || self.around.iter().any(|container| matches!(container.name(), "files" | "filesmatch"))
+    }
+
+    /// Whether it counts in all of a host that gives out `root`.
+    pub(super) fn is_for_all(&self, root: Option<&str>) -> bool {
+        let within = |container: &&'t Directive| {
+            let path = container.argument(1).trim_end_matches('/');
+            container.name() == "directory"
+                && root.is_some_and(|root| root == path || root.starts_with(&format!("{path}/")))
+        };
+        let always = |container: &&'t Directive| matches!(container.name(), "ifmodule" | "ifdefine" | "ifversion");
+        self.around.iter().all(|container| everywhere(container) || always(container) || within(container))
     }
 
     fn location(&self) -> Option<&'t Directive> {

@@ -133,13 +133,16 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Writte
     if !checks.is_empty() {
         handlers::behind(host, main, report);
     }
+    let passes = !host.passes.is_empty() || !main.passes.is_empty();
+    if passes && !checks.is_empty() {
+        errors::pages(host, main, report);
+    }
     if host.passes.is_empty() || checks.is_empty() {
         return;
     }
     for pass in &host.passes {
         path(pass, around.members, written, report);
     }
-    errors::pages(host, main, report);
     caches::lint(host, main, report);
     let set = |name: &str, value: &str| {
         let lines = host.others.iter().chain(&main.others).filter(|found| found.directive.name() == name);
@@ -174,6 +177,7 @@ fn path(pass: &Found<'_>, members: &[(&str, &str)], written: &Written, report: &
     let has = |word: &str| directive.words.iter().any(|found| found.eq_ignore_ascii_case(word));
     let url = pass.url().unwrap_or_default();
     let target = url.rsplit('|').next().unwrap_or(url).split_once("://").map_or("", |(scheme, _)| scheme);
+    let target = target.rsplit(['=', ':']).next().unwrap_or_default();
     let plain = ["http", "https", "h2", "h2c", "ws", "wss", "balancer"].iter().any(|s| target.eq_ignore_ascii_case(s));
     if directive.name().starts_with("proxypass") && plain && !has("nocanon") {
         report.warn(
@@ -209,8 +213,14 @@ fn path(pass: &Found<'_>, members: &[(&str, &str)], written: &Written, report: &
         }
         of.all(|(_, member)| path_of(member).trim_end_matches('/').to_owned() + path == local)
     });
-    let elsewhere = directive.name() == "sethandler" || !plain;
-    if !kept && !elsewhere {
+    if plain && hosts::by_handler(directive) {
+        report.warn(
+            "apache-path-rewritten",
+            directive.at,
+            "by a handler the service gets the path of the file that Apache looked for, and not what was checked",
+            "pass requests on with `ProxyPass` and `nocanon`, in the `<Location>` where this stands",
+        );
+    } else if !kept && plain {
         report.warn(
             "apache-path-rewritten",
             directive.at,
@@ -219,7 +229,7 @@ fn path(pass: &Found<'_>, members: &[(&str, &str)], written: &Written, report: &
         );
     }
     inside::upgrade(directive, report);
-    inside::scheme(directive, target.trim_start_matches("proxy:"), report);
+    inside::scheme(directive, target, report);
 }
 
 /// The path of a URL.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::caddy::{ENDPOINT, matcher, rest};
+use crate::caddy::{ENDPOINT, SIGNS, matcher, rest};
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, body_changed, hidden_by, is_of_body, is_override, must_be_seen, names_caller};
 use crate::report::Report;
@@ -40,7 +40,7 @@ pub(super) fn asked(check: &Directive, services: &HashSet<String>, report: &mut 
 }
 
 /// Names that a line of `copy_headers` copies, as the sidecar calls them and as the service gets them.
-fn copied(check: &Directive) -> Vec<(String, String)> {
+pub(super) fn copied(check: &Directive) -> Vec<(String, String)> {
     let lists = check.body().iter().filter(|line| line.name() == "copy_headers");
     lists
         .flat_map(|list| list.arguments().iter().chain(list.body().iter().flat_map(|line| &line.words)))
@@ -144,7 +144,7 @@ pub(super) fn lint(
 fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directive, report: &mut Report<'_>) {
     let up = |line: &&Directive| line.name() == "header_up";
     for line in block.iter().filter(up) {
-        let name = line.argument(1).trim_start_matches(['-', '+', '?']).to_ascii_lowercase();
+        let name = line.argument(1).trim_start_matches(SIGNS).to_ascii_lowercase();
         if matches!(name.as_str(), "x-forwarded-uri" | "x-forwarded-method") {
             report.warn(
                 "caddy-check-told",

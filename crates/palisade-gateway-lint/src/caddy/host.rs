@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::caddy::sites::Sites;
-use crate::caddy::{check, chosen, rest};
+use crate::caddy::{SIGNS, check, chosen, rest};
 use crate::directive::Directive;
 use crate::headers::names_host;
 use crate::report::Report;
@@ -68,7 +68,7 @@ impl Hosts {
         if name.eq_ignore_ascii_case("-host") {
             return true;
         }
-        let (first, bare) = (values.first().map_or("", String::as_str), name.trim_start_matches(['+', '?']));
+        let (first, bare) = (values.first().map_or("", String::as_str), name.trim_start_matches(SIGNS));
         if !names_host(bare, first) || chosen::of_client(first, &self.written) {
             return false;
         }
@@ -98,8 +98,7 @@ impl Hosts {
         let transport = proxy.body().iter().filter(|line| line.name() == "transport").flat_map(Directive::body);
         let tls =
             check::upstreams(proxy).iter().any(|to| to.starts_with("https://")) || transport.into_iter().any(of_tls);
-        let says =
-            lines().any(|line| line.argument(1).trim_start_matches(['-', '+', '?']).eq_ignore_ascii_case("host"));
+        let says = lines().any(|line| line.argument(1).trim_start_matches(SIGNS).eq_ignore_ascii_case("host"));
         if tls && !says {
             report.warn(
                 "caddy-host-changed",
@@ -114,7 +113,7 @@ impl Hosts {
     /// A header that is written behind the check.
     pub(super) fn header(&self, line: &Directive, words: &[String], report: &mut Report<'_>) {
         if self.is_fixed(words) {
-            let name = words.first().map_or("", |name| name.trim_start_matches(['-', '+', '?']));
+            let name = words.first().map_or("", |name| name.trim_start_matches(SIGNS));
             let message = format!(
                 "the service gets one host in `{name}` whatever the client asks for, and the routes of the client's host \
                  decide"

@@ -2,6 +2,7 @@
 //!
 //! A Caddyfile is read as Caddy reads it: sites, snippets and named routes, directives in the order in which they run.
 
+mod beside;
 mod check;
 mod chosen;
 mod host;
@@ -20,6 +21,9 @@ use sites::Sites;
 
 /// Where the sidecar answers forward authentication.
 const ENDPOINT: &str = "/gateway/forward";
+
+/// What may stand before the name of a header: what is done with it, and when.
+const SIGNS: [char; 4] = ['-', '+', '?', '>'];
 
 /// The traps in the Caddyfile `text`.
 pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {

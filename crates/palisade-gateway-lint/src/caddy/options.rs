@@ -18,6 +18,11 @@ const KNOWN: &str = "acme_ca acme_ca_root acme_dns acme_eab admin auto_https cer
 /// What may stand around the connections of a server.
 const WRAPPERS: &str = "http_redirect proxy_protocol tls";
 
+/// What may be said of a server.
+const OF_SERVERS: &str = "0rtt client_ip_headers enable_full_duplex keepalive_count keepalive_idle keepalive_interval \
+    listener_wrappers log_credentials max_header_size metrics name packet_conn_wrappers protocol protocols strict_sni_host \
+    timeouts trace trusted_proxies trusted_proxies_strict trusted_proxies_unix";
+
 pub(super) fn lint(sites: &Sites, services: &HashSet<String>, report: &mut Report<'_>) {
     let servers = || sites.options.iter().filter(|option| option.name() == "servers").flat_map(Directive::body);
     let wrappers = servers().filter(|line| line.name() == "listener_wrappers").flat_map(Directive::body);
@@ -25,6 +30,7 @@ pub(super) fn lint(sites: &Sites, services: &HashSet<String>, report: &mut Repor
         .options
         .iter()
         .filter(|option| !is_listed(KNOWN, option.name()))
+        .chain(servers().filter(|option| !is_listed(OF_SERVERS, option.name())))
         .chain(wrappers.filter(|wrapper| !is_listed(WRAPPERS, wrapper.name())))
         .partition(|option| option.name() == "layer4");
     for option in others {
@@ -45,7 +51,7 @@ fn bytes(line: &Directive, services: &HashSet<String>, report: &mut Report<'_>) 
         if inner.name() == "proxy" {
             let lines = inner.body().iter().filter(|line| line.name() == "upstream").flat_map(Directive::arguments);
             let to: Vec<&String> = rest(inner).iter().chain(lines).collect();
-            if to.iter().any(|to| services.contains(&normal(to.trim_start_matches("tcp/")))) {
+            if to.iter().any(|to| services.iter().any(|service| meet(to, service))) {
                 report.warn(
                     "caddy-layer4",
                     inner.at,
@@ -61,5 +67,45 @@ fn bytes(line: &Directive, services: &HashSet<String>, report: &mut Report<'_>) 
             }
         }
         bytes(inner, services, report);
+    }
+}
+
+/// Whether two addresses, each of which may name a range of ports, have one in common.
+fn meet(to: &str, service: &str) -> bool {
+    let bare =
+        |address: &str| normal(["tcp/", "tcp4/", "tcp6/"].iter().fold(address, |rest, of| rest.trim_start_matches(of)));
+    let (to, service) = (bare(to), bare(service));
+    match (ports(&to), ports(&service)) {
+        (Some((host, first, last)), Some((other, from, until))) => host == other && first <= until && from <= last,
+        _ => to == service,
+    }
+}
+
+/// The host of an address with its ports: `127.0.0.1:9000-9002`.
+fn ports(address: &str) -> Option<(&str, u16, u16)> {
+    let (host, ports) = address.rsplit_once(':')?;
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    Some((host, first.parse().ok()?, last.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_ranges_of_ports_meet() {
+        for (to, service, expected) in [
+            ("127.0.0.1:9000", "localhost:9000", true),
+            ("0.0.0.0:9000", "127.0.0.1:9000", true),
+            ("tcp4/[::]:9000", "127.0.0.1:9000", true),
+            ("127.0.0.1:9000-9002", "127.0.0.1:9001", true),
+            ("127.0.0.1:9000", "127.0.0.1:8999-9000", true),
+            ("127.0.0.1:9000-9002", "127.0.0.1:9003", false),
+            ("10.0.0.1:9000", "127.0.0.1:9000", false),
+            ("unix//run/a.sock", "unix//run/a.sock", true),
+            ("a:1", "a", false),
+        ] {
+            assert_eq!(meet(to, service), expected, "{to} {service}");
+        }
     }
 }

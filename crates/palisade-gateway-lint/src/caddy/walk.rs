@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::answers::normal;
+use crate::caddy::beside::Beside;
 use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
-use crate::caddy::{check, chosen, matcher, options, order, rest};
+use crate::caddy::{SIGNS, check, chosen, matcher, options, order, rest};
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
@@ -14,14 +15,21 @@ use crate::{IDENTITY, TUNNEL, is_everybody, is_identity};
 /// How deep blocks and named routes may lie in one another.
 const DEEPEST: usize = 64;
 
+/// The header in which `forward_auth` says what the target of the request is.
+const TARGET: &str = "X-Forwarded-Uri";
+
 /// What has happened to a request so far.
 #[derive(Debug, Clone, Default)]
-struct State {
+struct State<'s> {
     checked: bool,
+    /// Another check that it went through.
+    other: Option<&'s Directive>,
     /// Where its path or method was changed.
     changed: Vec<At>,
     /// Headers that were taken away.
     removed: Vec<String>,
+    /// Those that were written again, or taken away, before the check or behind it.
+    replaced: Vec<String>,
     /// Whether upgrades were refused.
     plain: bool,
     /// Whether it was answered for sure.
@@ -39,7 +47,7 @@ const MOST_CHANGES: usize = 20;
 
 // === impl State ===
 
-impl State {
+impl State<'_> {
     fn change(&mut self, at: At) {
         if self.changed.len() < MOST_CHANGES {
             self.changed.push(at);
@@ -61,6 +69,7 @@ struct Walk<'s, 'r, 'f> {
     /// Placeholders that hold what a client wrote.
     written: Vec<String>,
     hosts: Hosts,
+    beside: Beside,
     report: &'r mut Report<'f>,
 }
 
@@ -81,6 +90,7 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
         services,
         hosts: Hosts::read(sites, chosen::written(sites)),
         written: chosen::written(sites),
+        beside: Beside::read(sites, ours),
         report,
     };
     let options = sites.options.iter().flat_map(Directive::body).filter(|line| line.name() == "trusted_proxies");
@@ -103,6 +113,9 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
             0,
         );
     }
+    let help =
+        "put `forward_auth` in front of it, inside one `route`; what is to be open is `public: true` in the route file";
+    walk.beside.lint(help, walk.report);
 }
 
 // === impl Walk ===
@@ -112,11 +125,11 @@ impl<'s> Walk<'s, '_, '_> {
     fn body(
         &mut self,
         body: &'s [Directive],
-        mut state: State,
+        mut state: State<'s>,
         written: bool,
         matchers: &[&'s Directive],
         depth: usize,
-    ) -> State {
+    ) -> State<'s> {
         if depth > DEEPEST {
             return state;
         }
@@ -132,13 +145,31 @@ impl<'s> Walk<'s, '_, '_> {
         state
     }
 
-    fn line(&mut self, line: &'s Directive, state: &mut State, written: bool, known: &[&'s Directive], depth: usize) {
+    fn line(
+        &mut self,
+        line: &'s Directive,
+        state: &mut State<'s>,
+        written: bool,
+        known: &[&'s Directive],
+        depth: usize,
+    ) {
         let only = matcher(line);
         let one = state.one || only.is_some_and(|name| known.iter().any(|m| m.name() == name && host::is_for_one(m)));
         match line.name() {
             "forward_auth" if !self.ours || check::is_ours(line) => {
                 check::lint(line, &state.removed, self.trusted, &self.services, self.report);
                 state.checked = true;
+            }
+            // another authentication beside the sidecar's
+            "forward_auth" => {
+                if only.is_none() {
+                    state.other = Some(line);
+                }
+                for header in check::copied(line).iter().filter(|_| state.checked).map(|(_, to)| to) {
+                    let words = [header.clone(), "its word".to_owned()];
+                    identity(line, &words, true, self.report);
+                    overridden(line, &words, &self.written, self.report);
+                }
             }
             "reverse_proxy" if check::expanded(line).is_some() => {
                 check::asked(line, &self.services, self.report);
@@ -216,25 +247,21 @@ impl<'s> Walk<'s, '_, '_> {
     }
 
     /// A request goes to the service.
-    fn pass(&mut self, line: &'s Directive, state: &State, known: &[&'s Directive], depth: usize) {
-        if !state.checked {
-            let (rule, message) = if self.errors {
-                (
-                    "caddy-error-route",
-                    "where the check fails, as it does when the sidecar is gone, this passes the request on unchecked",
-                )
-            } else {
-                (
-                    "caddy-unchecked",
-                    "requests reach the service here without `forward_auth` in front: they are not checked",
-                )
-            };
-            let help = "put `forward_auth` in front of it, inside one `route`; what is to be open is `public: true` in the route \
-                        file";
-            let help = if self.errors { "answer errors with `respond`, `redir` or files" } else { help };
-            self.report.missing(rule, line.at, message, help);
+    fn pass(&mut self, line: &'s Directive, state: &State<'s>, known: &[&'s Directive], depth: usize) {
+        if !state.checked && self.errors {
+            self.report.missing(
+                "caddy-error-route",
+                line.at,
+                "where the check fails, as it does when the sidecar is gone, this passes the request on unchecked",
+                "answer errors with `respond`, `redir` or files",
+            );
             return;
         }
+        if !state.checked {
+            self.beside.open(line, state.other);
+            return;
+        }
+        self.beside.checked(line);
         for at in &state.changed {
             self.report.warn(
                 "caddy-path-rewritten",
@@ -288,6 +315,18 @@ impl<'s> Walk<'s, '_, '_> {
                 _ => {}
             }
         }
+        let up = |name: &String| check::removes(name.trim_start_matches(['-', '>']), TARGET);
+        let ups =
+            line.body().iter().filter(|inner| inner.name() == "header_up").filter_map(|up| up.arguments().first());
+        if !state.replaced.iter().chain(ups).any(up) {
+            self.report.missing(
+                "caddy-check-told",
+                line.at,
+                "`forward_auth` shows the sidecar the target in the place of the client's own `X-Forwarded-Uri`, and the service \
+                 gets that one",
+                "take it away with `request_header -X-Forwarded-Uri` in front of the check",
+            );
+        }
         let own = line.body().iter().any(|inner| inner.name() == "trusted_proxies");
         if (self.trusted || own) && !host {
             self.report.warn(
@@ -299,9 +338,12 @@ impl<'s> Walk<'s, '_, '_> {
         }
     }
 
-    fn header(&mut self, line: &Directive, state: &mut State, written: bool) {
+    fn header(&mut self, line: &Directive, state: &mut State<'_>, written: bool) {
         let words = rest(line);
         let Some(name) = words.first() else { return };
+        if matcher(line).is_none() && !name.starts_with(['+', '?']) {
+            state.replaced.push(name.clone());
+        }
         if let Some(gone) = name.strip_prefix('-')
             && matcher(line).is_none()
         {
@@ -313,7 +355,7 @@ impl<'s> Walk<'s, '_, '_> {
         if state.checked {
             identity(line, words, written, self.report);
             overridden(line, words, &self.written, self.report);
-        } else if names_caller(name.trim_start_matches('+'), words.get(1).map_or("", String::as_str), &['{']) {
+        } else if names_caller(name.trim_start_matches(['+', '>']), words.get(1).map_or("", String::as_str), &['{']) {
             let help = "leave it out: the client's own is passed to the sidecar";
             self.report.warn("caddy-check-told", line.at, &check::fixed(name), help);
         }
@@ -330,7 +372,7 @@ fn passes_on(body: &[Directive]) -> bool {
 /// A header that says who asks, changed behind the check.
 fn identity(line: &Directive, words: &[String], written: bool, report: &mut Report<'_>) {
     let Some(name) = words.first() else { return };
-    let bare = name.trim_start_matches(['-', '+', '?']);
+    let bare = name.trim_start_matches(SIGNS);
     let taken = name.starts_with('-');
     let is_ours = is_identity(bare) || (bare.contains('*') && IDENTITY.iter().any(|name| check::removes(bare, name)));
     if !is_ours {
@@ -358,7 +400,7 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
 fn overridden(line: &Directive, words: &[String], written: &[String], report: &mut Report<'_>) {
     let Some((name, value)) = words.split_first() else { return };
     changes_body(line, name, value.first().map_or("", String::as_str), report);
-    let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
+    let (name, value) = (name.trim_start_matches(SIGNS), value.first().map_or("", String::as_str));
     if name.eq_ignore_ascii_case("host") && chosen::of_client(value, written) {
         report.warn(
             "caddy-override-set",
@@ -383,7 +425,7 @@ fn overridden(line: &Directive, words: &[String], written: &[String], report: &m
 
 /// A header that says how a body is read, changed behind the check.
 fn changes_body(line: &Directive, name: &str, value: &str, report: &mut Report<'_>) {
-    let bare = name.trim_start_matches(['-', '+', '?']);
+    let bare = name.trim_start_matches(SIGNS);
     let same = value.to_ascii_lowercase().contains(&format!("header.{}}}", bare.to_ascii_lowercase()));
     let gone = ["content-type", "content-encoding"].iter().any(|known| check::removes(bare, known));
     if (is_of_body(bare) && !same) || (name.starts_with('-') && gone) {

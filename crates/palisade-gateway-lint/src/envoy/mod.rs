@@ -2,6 +2,7 @@
 //!
 //! The document is read as YAML or JSON, with names in `snake_case` or in the `camelCase` of protocol buffers.
 
+mod beside;
 mod bodies;
 mod certificates;
 mod filter;
@@ -37,10 +38,11 @@ const KNOWN: &[&str] = &[
 ];
 
 pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
-    let document = match node::yaml(origin, text, canonical) {
+    let mut document = match node::yaml(origin, text, canonical) {
         Ok(document) => document.unwrapped("value", &typed),
         Err(problem) => return vec![unread::object(origin, text).unwrap_or(problem)],
     };
+    beside::mark(&mut document.value);
     let root = Node::root(origin, text, &document);
     if !KNOWN.iter().any(|key| mentions(root.value, key)) {
         let what =

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::envoy::{bodies, is_check};
+use crate::envoy::{beside, bodies, is_check};
 use crate::headers::{BODY_HELP, body_changed, is_of_body, is_override};
 use crate::node::Node;
 use crate::{NOT_CHECKED, is_identity};
@@ -152,6 +152,8 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
                     "put it behind `ext_authz`",
                 ));
             }
+        } else if kind == beside::KIND {
+            findings.push(beside::told(filter));
         } else if !KNOWN.contains(&kind) {
             findings.push(not_known(filter));
         }

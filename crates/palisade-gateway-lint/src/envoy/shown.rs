@@ -1,12 +1,11 @@
 //! Which headers of a request the sidecar sees.
 
 use crate::envoy::certificates::CERTIFICATE;
-use crate::headers::{hidden_by, must_be_seen};
+use crate::headers::{hidden_by, known, must_be_seen};
 use crate::is_identity;
 use crate::node::Node;
 use crate::pattern::may_match;
 use palisade_engine::model::Diagnostic;
-use palisade_routes::overrides;
 
 /// Shows the sidecar every `X-...` header, with the names that some services take for one.
 const TWINS: &str = "x[^a-z0-9].*";
@@ -79,7 +78,7 @@ pub(super) fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Di
             hides(pattern, message, "set in its place", &twins);
         }
     }
-    let refused = overrides::headers().filter(|name| !name.starts_with("x-"));
+    let refused = known().filter(|name| !name.starts_with("x-") && name.contains('-'));
     for name in refused.chain(["content-type", "content-encoding"]) {
         let twins = name.replace('-', ANY_MARK);
         if !regex(&twins) {

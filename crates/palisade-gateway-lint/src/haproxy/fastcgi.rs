@@ -13,6 +13,9 @@ const KNOWN: &str = "acl docroot index log-stderr option pass-header path-info";
 /// What the parameters that name a target are from the start.
 const TARGETS: &[(&str, &str)] = &[("QUERY_STRING", "%[query]"), ("REQUEST_URI", "%[pathq] %[url]")];
 
+/// What makes another text of a path.
+const CHANGES: &[&str] = &["url_dec", "regsub(", "field(", "word(", "sub(", "bytes(", "lower", "upper", "json"];
+
 /// The application that a section passes requests on to, if it does.
 pub(super) fn lint(config: &Config, section: &Section, written: &Written, report: &mut Report<'_>) {
     let Some(used) = config.nearest(section, &["use-fcgi-app"]) else { return };
@@ -71,6 +74,8 @@ fn parameter(line: &Line, written: &Written, report: &mut Report<'_>) {
             return;
         }
         ("haproxy-path-rewritten", "is set, and the service gets another target than was checked")
+    } else if URL.contains(&name) && CHANGES.iter().any(|change| value.contains(&format!(",{change}"))) {
+        ("haproxy-path-rewritten", "is made of the path, and the service gets another one than was checked")
     } else if overrides(header, value, of_client) || (of_client && URL.contains(&name)) {
         ("haproxy-override-set", "is set behind the check: some services take another request by it than was checked")
     } else if of_client && name == "HTTP_HOST" {

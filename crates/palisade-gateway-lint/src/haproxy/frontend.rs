@@ -340,7 +340,7 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, rep
 }
 
 /// Whether a `del-header` takes a header away.
-fn removes(arguments: &[String], header: &str) -> bool {
+pub(super) fn removes(arguments: &[String], header: &str) -> bool {
     let header = header.to_ascii_lowercase();
     let name = arguments.iter().find(|word| !word.starts_with("-m")).map(|name| name.to_ascii_lowercase());
     let method = arguments.windows(2).find(|pair| pair[0] == "-m").map_or("str", |pair| pair[1].as_str());

@@ -1,6 +1,7 @@
 //! What a frontend refuses besides, because the service would read it otherwise than the sidecar, or not at all.
 
 use crate::haproxy::condition::{Condition, Term};
+use crate::haproxy::frontend::removes;
 use crate::haproxy::sections::{Config, Rule, Section};
 use crate::haproxy::{listens, upgrades};
 use crate::headers::is_override;
@@ -24,9 +25,11 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
     // always, and not only under a condition
     let sets = |actions: &[&str], name: &str| {
         rules.iter().any(|rule| {
-            actions.contains(&rule.action())
-                && rule.arguments().first().is_some_and(|header| header.eq_ignore_ascii_case(name))
-                && rule.condition(&acls) == Condition::Always
+            let named = match rule.action() {
+                "del-header" => removes(rule.arguments(), name),
+                _ => rule.arguments().first().is_some_and(|header| header.eq_ignore_ascii_case(name)),
+            };
+            actions.contains(&rule.action()) && named && rule.condition(&acls) == Condition::Always
         })
     };
     if !sets(&["del-header"], "upgrade") && !denials.iter().any(upgrades::refuses_others) {
@@ -64,6 +67,14 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
             at,
             "a client's own `Forwarded` or `X-Forwarded-Host` may name another host to the service than was checked",
             "add `http-request del-header forwarded` and `http-request set-header x-forwarded-host %[req.fhdr(host)]`",
+        );
+    }
+    if !sets(&["set-header", "del-header"], "x-forwarded-uri") {
+        report.missing(
+            "haproxy-check-told",
+            at,
+            "the sidecar gets the target in the place of the client's own `X-Forwarded-Uri`, and the service gets that one",
+            "add `http-request del-header x-forwarded-uri`",
         );
     }
     names(config, section, report);

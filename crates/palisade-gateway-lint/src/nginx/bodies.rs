@@ -2,6 +2,7 @@
 
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body};
+use crate::nginx::known::Known;
 use crate::nginx::pass::{passes_headers, setter};
 use crate::nginx::scope::Block;
 use crate::report::{At, Report};
@@ -13,12 +14,12 @@ const RULE: &str = "nginx-content-type-changed";
 const KINDS: [&str; 2] = ["Content-Type", "Content-Encoding"];
 
 /// A location whose requests are asked about.
-pub(super) fn lint(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
+pub(super) fn lint(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     let sets = setter(pass);
     // neither a body nor a length: the next request begins where this one ends
     let bodiless = sends_no_body(block, pass);
     let buffered = switched_off(block, "proxy_request_buffering").is_none();
-    for set in block.all(sets).into_iter().filter(|set| changes(set, sets, buffered)) {
+    for set in block.all(sets).into_iter().filter(|set| changes(set, sets, buffered, known)) {
         if !(bodiless && is_emptied(set)) {
             report.warn(RULE, set.at, &body_changed(set.argument(1)), BODY_HELP);
         }
@@ -52,11 +53,11 @@ fn sends_no_body(block: &Block<'_>, pass: &Directive) -> bool {
 
 /// Whether a line changes what says how a body is read. Over FastCGI and its kin, and in gRPC, something else says where it
 /// ends. In HTTP nginx itself does: with another value than its own the service takes a part of it for the next request.
-fn changes(set: &Directive, sets: &str, buffered: bool) -> bool {
+fn changes(set: &Directive, sets: &str, buffered: bool, known: &Known<'_>) -> bool {
     let (name, value) = (set.argument(1), set.argument(2).replace(['{', '}'], "").to_ascii_lowercase());
     let header = name.strip_prefix("HTTP_").unwrap_or(name);
     let plain = header.to_ascii_lowercase().replace('-', "_");
-    let same = value == format!("${plain}") || value == format!("$http_{plain}");
+    let same = is_same(header, &value, known);
     let free = match (sets, plain.as_str()) {
         // the client's own header is not there for a body in chunks, which nginx takes apart
         ("proxy_set_header", "content_length") => value == "$content_length",
@@ -66,6 +67,22 @@ fn changes(set: &Directive, sets: &str, buffered: bool) -> bool {
         _ => same,
     };
     is_of_body(header) && !free
+}
+
+/// Whether a value is all of the client's own header: its variable, or what a `map` makes of that without a change.
+pub(super) fn is_same(header: &str, value: &str, known: &Known<'_>) -> bool {
+    let plain = header.to_ascii_lowercase().replace('-', "_");
+    let own = |value: &str| {
+        let value = value.replace(['{', '}'], "").to_ascii_lowercase();
+        value == format!("${plain}") || value == format!("$http_{plain}")
+    };
+    let kept = |line: &Directive| {
+        let special = matches!(line.name(), "hostnames" | "volatile");
+        special || own(line.argument(1)) || (line.name().is_empty() && line.argument(1).is_empty())
+    };
+    let maps = value.replace(['{', '}'], "");
+    let maps = maps.strip_prefix('$').map(|name| known.maps(name)).unwrap_or_default();
+    own(value) || (!maps.is_empty() && maps.iter().all(|map| own(map.argument(1)) && map.body().iter().all(kept)))
 }
 
 /// Another body than the client's.

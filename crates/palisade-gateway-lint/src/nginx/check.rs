@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::directive::Directive;
 use crate::headers::{is_held_to_the_same, is_of_body, is_override, must_be_seen, names_caller};
+use crate::nginx::bodies::is_same;
 use crate::nginx::known::{Known, keeps};
 use crate::nginx::pass;
 use crate::nginx::scope::Block;
-use crate::nginx::target::{ENDPOINT, Target, names, resolved};
+use crate::nginx::target::{ENDPOINT, Target, resolved};
 use crate::nginx::value::{of_client_at, of_host_at, reads};
 use crate::report::Report;
 use crate::{DEADLINE, NOT_CHECKED, answers, is_of_this_machine};
@@ -186,21 +187,25 @@ fn is_filter(name: &str) -> bool {
 fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     for set in check.all("proxy_set_header") {
         let (name, value) = (set.argument(1), set.argument(2));
-        // nginx itself takes `Upgrade` away, which is looked at where it is given to the service; the other is ours
-        if ["upgrade", "x-original-host"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        // nginx itself takes `Upgrade` away, which is looked at where it is given to the service
+        if name.eq_ignore_ascii_case("upgrade") {
             continue;
         }
         let read = must_be_seen(name) && (value.is_empty() || is_override(name) || is_of_body(name));
-        let own = name.eq_ignore_ascii_case("content-type") && names(value, "content_type");
+        let own = is_of_body(name) && is_same(name, value, known);
         // of these services put a URL together
-        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set) && !own;
-        if hides && !known.replaced.contains(&name.to_ascii_lowercase()) {
-            report.warn(
-                "nginx-check-headers",
-                set.at,
-                &format!("the sidecar does not see the client's own `{name}`, and the service does"),
-                "leave it out here, or set it in the same way where the service gets it",
-            );
+        // a type with something beside it is another one
+        let kept = if is_of_body(name) { own } else { keeps(set) };
+        let hides = (read || is_held_to_the_same(name, name)) && !kept;
+        if hides && !known.is_replaced(name) {
+            // what the check says of the request stands in the place of the client's own
+            let help = if ["X-Original-URI", "X-Original-Host"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                format!("set `proxy_set_header {name} \"\";` where the service gets it")
+            } else {
+                "leave it out here, or set it in the same way where the service gets it".to_owned()
+            };
+            let message = format!("the sidecar does not see the client's own `{name}`, and the service does");
+            report.warn("nginx-check-headers", set.at, &message, &help);
         } else if resolved(value, check).iter().any(|value| names_caller(name, value, &['$'])) {
             report.warn(
                 "nginx-check-headers",

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::answers::normal;
 use crate::directive::Directive;
+use crate::nginx::beside::Beside;
 use crate::nginx::scope::{Block, Server, walk};
 use crate::nginx::target::{Target, names, of_sidecar, resolved};
 use crate::nginx::{chosen, host, pass};
@@ -37,19 +38,24 @@ pub(super) struct Known<'t> {
     hidden: HashSet<String>,
     /// Where services are.
     pub(super) services: HashSet<String>,
+    /// Where those are whose requests the sidecar is asked about.
+    checked: HashSet<String>,
     /// Locations that ask the sidecar, by [`Block::key`].
     checks: HashSet<*const Directive>,
     /// Whether each of them passes an upgrade on to the sidecar.
     pub(super) upgrades_told: bool,
-    /// Headers that every location sets for its service, in small letters: a client's own reaches none.
-    pub(super) replaced: HashSet<String>,
+    /// Headers that every location sets for its service, in small letters: a client's own reaches none. Nothing where no
+    /// service gets a client's headers.
+    replaced: Option<HashSet<String>>,
+    /// Checks of others.
+    pub(super) beside: Beside,
 }
 
 // === impl Known ===
 
 impl<'t> Known<'t> {
-    pub(super) fn read(tree: &'t [Directive], servers: &[Server<'t>], checks: &[&Block<'t>]) -> Self {
-        let mut known = Self::default();
+    pub(super) fn read(tree: &'t [Directive], servers: &[Server<'t>], checks: &[&Block<'t>], beside: Beside) -> Self {
+        let mut known = Self { beside, ..Self::default() };
         walk(tree, &mut |directive, _| match directive.name() {
             "upstream" => {
                 let servers = directive.body().iter().filter(|line| line.name() == "server");
@@ -78,6 +84,9 @@ impl<'t> Known<'t> {
         for (server, block) in servers.iter().flat_map(|server| server.blocks.iter().map(move |block| (server, block)))
         {
             let Some(pass) = pass::passes(block).filter(|_| !known.is_check(block)) else { continue };
+            if known.is_of_others(block, pass) {
+                continue;
+            }
             for url in resolved(pass.argument(1), block) {
                 let services: Vec<String> =
                     known.addresses(Target::read(&url).host).iter().map(|to| normal(to)).collect();
@@ -87,19 +96,35 @@ impl<'t> Known<'t> {
             if let Some(check) = ask.and_then(|ask| chosen(server, ask.argument(1))) {
                 known.hosts.insert(check.key());
             }
+            // what no check stands in front of is looked at elsewhere; copies are made of what one does
+            let asked = block.asks().is_some();
+            if asked {
+                let to = resolved(pass.argument(1), block);
+                let to = to.iter().flat_map(|url| known.addresses(Target::read(url).host)).map(normal);
+                let to: Vec<String> = to.collect();
+                known.checked.extend(to);
+            }
+            if !pass::passes_headers(block, pass) || !(asked || block.own("internal").is_some()) {
+                continue;
+            }
             let set = pass::headers(block, pass);
             match &mut replaced {
                 Some(replaced) => replaced.retain(|name| set.contains(name)),
                 None => replaced = Some(set),
             }
         }
-        known.replaced = replaced.unwrap_or_default();
+        known.replaced = replaced;
         known
     }
 
     /// Whether a block asks the sidecar.
     pub(super) fn is_check(&self, block: &Block<'_>) -> bool {
         self.checks.contains(&block.key()) || of_sidecar(block)
+    }
+
+    /// Whether a block is of another check: it is where that is asked, or is guarded by it and not by the sidecar.
+    pub(super) fn is_of_others(&self, block: &Block<'_>, pass: &Directive) -> bool {
+        self.beside.asks(block) || (block.asks().is_none() && self.beside.leads_there(block, pass, self))
     }
 
     /// Whether a block answers an `auth_request`.
@@ -110,6 +135,21 @@ impl<'t> Known<'t> {
     /// Whether the sidecar does not see a header as a client sent it, which is named as in a variable.
     pub(super) fn hides(&self, name: &str) -> bool {
         self.hidden.contains(&name.replace('_', "-"))
+    }
+
+    /// Whether a block passes requests on to a service whose requests the sidecar is asked about.
+    pub(super) fn leads_to_checked(&self, block: &Block<'_>) -> bool {
+        pass::passes(block).is_none_or(|pass| {
+            resolved(pass.argument(1), block).iter().any(|url| {
+                let to = self.addresses(Target::read(url).host);
+                to.iter().any(|to| to.starts_with('$') || self.checked.contains(&normal(to)))
+            })
+        })
+    }
+
+    /// Whether no service gets a header as a client sent it.
+    pub(super) fn is_replaced(&self, header: &str) -> bool {
+        self.replaced.as_ref().is_none_or(|names| names.contains(&header.to_ascii_lowercase()))
     }
 
     /// Whether a service whose requests a block asks about goes by the host of the request.

@@ -3,6 +3,7 @@
 //! The configuration is read as nginx reads it, with what it includes, so that each location is judged by the
 //! directives that are active there.
 
+mod beside;
 mod bodies;
 mod cache;
 mod check;
@@ -25,6 +26,7 @@ use crate::directive::Directive;
 use crate::include::{self, Part, Syntax};
 use crate::report::{At, Report};
 use crate::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_everybody};
+use beside::Beside;
 use known::Known;
 use palisade_engine::model::Diagnostic;
 use scope::{Block, Matches, Server};
@@ -66,10 +68,11 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         return report.findings(&[]);
     }
     let servers = scope::servers(&tree);
+    let beside = Beside::read(&tree, &servers);
     let (mut checks, mut found): (Vec<&Block<'_>>, HashSet<*const Directive>) = Default::default();
     let mut lost: Vec<At> = Vec::new();
     for server in &servers {
-        for ask in asked(server) {
+        for ask in asked(server).into_iter().filter(|ask| !beside.is_one(ask)) {
             match chosen(server, ask.argument(1)) {
                 // one location answers for many
                 Some(check) if !found.insert(check.key()) => {}
@@ -90,7 +93,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
             }
         }
     }
-    let known = Known::read(&tree, &servers, &checks);
+    let known = Known::read(&tree, &servers, &checks, beside);
     for check in &checks {
         check::lint(check, &known, &mut report);
     }
@@ -98,6 +101,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         pass::lint(server, &known, &mut report);
         pages::lint(server, &known, &mut report);
     }
+    known.beside.lint(&mut report);
     streams::lint(&tree, &known, &mut report);
     anywhere(&tree, &checks, &mut report);
     harmless::lint(&tree, &mut report);

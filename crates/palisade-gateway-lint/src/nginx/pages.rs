@@ -20,7 +20,7 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
             !check || intercepts || page.words.iter().any(|word| matches!(word.as_str(), "500" | "502" | "503" | "504"))
         };
         for page in pages.into_iter().filter(|page| changes_status(page) && concerns(page)) {
-            if answers(server, page, check, all_ask) {
+            if answers(server, page, check, all_ask, known) {
                 continue;
             }
             report.warn(
@@ -44,7 +44,7 @@ fn changes_status(page: &Directive) -> bool {
 }
 
 /// Whether an error only becomes an answer of nginx itself: of the check's own, one that is no success.
-fn answers(server: &Server<'_>, page: &Directive, check: bool, all_ask: bool) -> bool {
+fn answers(server: &Server<'_>, page: &Directive, check: bool, all_ask: bool, known: &Known<'_>) -> bool {
     let success = page.words.iter().any(|word| word.starts_with("=2"));
     let Some(to) = page.words.last() else { return false };
     if to.contains("://") || to.starts_with("$scheme") {
@@ -52,7 +52,12 @@ fn answers(server: &Server<'_>, page: &Directive, check: bool, all_ask: bool) ->
     }
     // the request itself again asks again
     let local = to.starts_with('/') || matches!(to.as_str(), "$uri" | "$request_uri" | "$document_uri");
-    let Some(to) = server.page(to) else { return !check && local && all_ask };
+    let Some(to) = server.page(to) else {
+        // the page for signing in of another program, say
+        let below = server.longest(to.split('?').next().unwrap_or_default());
+        let elsewhere = below.is_some_and(|below| pass::passes(below).is_some() && !known.leads_to_checked(below));
+        return !check && local && (all_ask || elsewhere);
+    };
     let refuses = to.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
     if check { refuses && !success } else { to.asks().is_some() || !pass::pass_on(to.body()) }
 }

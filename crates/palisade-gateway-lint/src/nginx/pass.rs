@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use crate::answers::normal;
 use crate::directive::Directive;
 use crate::headers::{URL, is_held_to_the_same, is_path, overrides};
 use crate::nginx::known::Known;
 use crate::nginx::scope::{Block, Matches, Server};
-use crate::nginx::target::{resolved, variables, writes_path};
+use crate::nginx::target::{Target, resolved, variables, writes_path};
 use crate::nginx::value::{of_client, reads};
 use crate::nginx::{bodies, cache, host};
 use crate::report::Report;
@@ -71,8 +72,12 @@ pub(super) fn headers(block: &Block<'_>, pass: &Directive) -> HashSet<String> {
 }
 
 pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'_>) {
-    let passing: Vec<(&Block<'_>, &Directive)> =
-        server.blocks.iter().filter(|block| !known.is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
+    let passing = server.blocks.iter().filter(|block| !known.is_check(block)).filter_map(|b| Some((b, passes(b)?)));
+    let (others, passing): (Vec<(&Block<'_>, &Directive)>, Vec<_>) =
+        passing.partition(|(block, pass)| known.is_of_others(block, pass));
+    for (block, pass) in others.into_iter().filter(|(block, _)| block.asks().is_some()) {
+        guarded_by_another(block, pass, known, report);
+    }
     for (block, pass) in &passing {
         if !is_known(pass) {
             if block.asks().is_some() {
@@ -92,10 +97,10 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
         upgrade(block, known, report);
         overridden(block, pass, known, report);
         if block.asks().is_some() {
-            checked(block, pass, report);
+            checked(block, pass, known, report);
         }
         // of copies nginx takes the variables of the request that is copied
-        let copied = mirrored(server, block);
+        let copied = mirrored(server, block, known);
         if block.asks().is_some() || copied.is_some() {
             identity(block, &copied.unwrap_or_else(|| vec![block]), pass, report);
         }
@@ -103,7 +108,7 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
     let unchecked: Vec<&Block<'_>> = passing
         .iter()
         .map(|(block, _)| *block)
-        .filter(|block| block.nearest("auth_request").is_none() && mirrored(server, block).is_none())
+        .filter(|block| block.nearest("auth_request").is_none() && mirrored(server, block, known).is_none())
         .collect();
     if unchecked.len() == passing.len()
         && !unchecked.is_empty()
@@ -116,7 +121,7 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
     for block in unchecked {
         let inside = block.own("internal").is_some() || block.matches() == Some(Matches::Name);
         let message = if inside {
-            "what is sent here by `error_page`, `try_files` or `X-Accel-Redirect` reaches the service unchecked"
+            "what is sent here by `error_page`, `mirror`, `try_files` or `X-Accel-Redirect` reaches the service unchecked"
         } else {
             "requests here reach the service unchecked: no `auth_request` is active"
         };
@@ -124,22 +129,51 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
     }
 }
 
-/// The locations that copy requests to this one by `mirror`, of which nginx makes use behind the check, if it is reached by
-/// them alone: it is `internal`, nothing else names it, and each of them asks.
-fn mirrored<'s, 't>(server: &'s Server<'t>, block: &Block<'t>) -> Option<Vec<&'s Block<'t>>> {
-    let Some(Matches::Exactly(uri) | Matches::Prefix(uri)) = block.matches() else { return None };
-    let copies = |other: &&Block<'_>| other.all("mirror").iter().any(|line| line.argument(1) == uri);
-    let copying: Vec<&Block<'_>> =
-        server.blocks.iter().filter(|other| other.matches().is_some()).filter(copies).collect();
-    let named = |other: &Block<'_>| {
-        let lines = ["error_page", "try_files", "rewrite", "auth_request"].map(|name| other.all(name)).concat();
-        lines.iter().any(|line| line.words.iter().any(|word| word.starts_with(uri)))
+/// A service whose requests the sidecar is asked about elsewhere, behind another check alone.
+fn guarded_by_another(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
+    let to = |url: &String| {
+        let to = known.addresses(Target::read(url).host);
+        to.into_iter().any(|to| to.contains('$') || known.services.contains(&normal(to)))
     };
-    let alone = block.own("internal").is_some()
-        && !copying.is_empty()
-        && copying.iter().all(|other| other.asks().is_some() || std::ptr::eq(*other, block))
-        && !server.blocks.iter().any(named);
+    if resolved(pass.argument(1), block).iter().any(to) {
+        let message = "another check is asked about the requests here, and they reach a service of which the sidecar is asked \
+                       elsewhere";
+        report.missing("nginx-unchecked", pass.at, message, HELP);
+    }
+}
+
+/// The locations that copy requests to this one by `mirror`, of which nginx makes use behind the check, if it is reached by
+/// them alone: it is `internal`, nothing else names it, and each of them asks. Nothing is copied of what nginx asks itself.
+fn mirrored<'s, 't>(server: &'s Server<'t>, block: &Block<'t>, known: &Known<'_>) -> Option<Vec<&'s Block<'t>>> {
+    let start = match block.matches()? {
+        Matches::Exactly(uri) | Matches::Prefix(uri) => Some(uri),
+        Matches::Pattern => None,
+        Matches::Name => return None,
+    };
+    block.own("internal")?;
+    let leads = |other: &Block<'t>| other.all("mirror").iter().any(|line| server.may_choose(line.argument(1), block));
+    let main = |other: &&Block<'t>| {
+        let copy = other.own("internal").is_some() && (std::ptr::eq(*other, block) || leads_to(server, other));
+        other.matches().is_some() && !known.answers_one(other) && other.own("return").is_none() && !copy
+    };
+    let copying: Vec<&Block<'t>> = server.blocks.iter().filter(main).filter(|other| leads(other)).collect();
+    let named = |other: &Block<'t>| {
+        let lines = ["error_page", "try_files", "rewrite", "auth_request"].map(|name| other.all(name)).concat();
+        let here = |word: &String| {
+            start.is_some_and(|uri| word.starts_with(uri)) || (word.starts_with('/') && server.may_choose(word, block))
+        };
+        // the page of a location behind the check is asked about where it is passed on
+        lines.iter().any(|line| line.words.iter().skip(1).any(here))
+    };
+    let alone =
+        !copying.is_empty() && copying.iter().all(|other| other.asks().is_some()) && !server.blocks.iter().any(named);
     alone.then_some(copying)
+}
+
+/// Whether some location copies requests to this one.
+fn leads_to<'t>(server: &Server<'t>, block: &Block<'t>) -> bool {
+    let mirrors = |other: &Block<'t>| other.all("mirror").iter().any(|line| server.may_choose(line.argument(1), block));
+    server.blocks.iter().any(mirrors)
 }
 
 /// Whether the service gets the path that was checked.
@@ -265,7 +299,7 @@ fn upgrades_more(value: &str, block: &Block<'_>, known: &Known<'_>, seen: &mut H
 }
 
 /// A location whose requests are asked about.
-fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
+fn checked(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     if let Some(satisfy) = block.nearest("satisfy").filter(|satisfy| satisfy.argument(1) == "any") {
         report.warn(
             "nginx-satisfy-any",
@@ -275,7 +309,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         );
     }
     accelerated(block, pass, report);
-    bodies::lint(block, pass, report);
+    bodies::lint(block, pass, known, report);
 }
 
 /// What the service learns of the caller, of which `asking` are the locations that ask.

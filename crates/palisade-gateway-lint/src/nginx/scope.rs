@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::directive::Directive;
+use crate::pattern::may_be_found;
 
 /// A `server` and what is in it.
 pub(super) struct Server<'t> {
@@ -148,6 +149,26 @@ impl<'t> Server<'t> {
     /// The locations that are chosen by a pattern.
     pub(super) fn patterns(&self) -> impl Iterator<Item = &Block<'t>> {
         self.index.patterns.iter().filter_map(|at| self.blocks.get(*at))
+    }
+
+    /// Whether nginx may choose a location for a path: the one for exactly this path, or the longest prefix, or a pattern.
+    pub(super) fn may_choose(&self, uri: &str, block: &Block<'t>) -> bool {
+        let is = |one: &Block<'t>| std::ptr::eq(one.key(), block.key());
+        let uri = uri.split('?').next().unwrap_or_default();
+        if !uri.starts_with('/') {
+            return false;
+        }
+        if let Some(exact) = self.exact(uri) {
+            return is(exact);
+        }
+        let fits = || {
+            let words = block.head.map(Directive::arguments).unwrap_or_default();
+            let regex = words.iter().find(|word| !matches!(word.as_str(), "~" | "~*"));
+            regex.is_some_and(|regex| {
+                may_be_found(&regex.trim_start_matches(['~', '*']).to_ascii_lowercase(), &uri.to_ascii_lowercase())
+            })
+        };
+        self.longest(uri).is_some_and(is) || (block.matches() == Some(Matches::Pattern) && fits())
     }
 
     /// The location that `error_page` names: by its name, or by its path.

@@ -7,6 +7,7 @@ mod compose;
 mod corpus;
 mod kubernetes;
 mod lines;
+mod names;
 mod near;
 mod pages;
 mod past;
@@ -30,7 +31,7 @@ pub(super) const NGINX: &str = r#"http {
       proxy_set_header X-Palisade-Principal $palisade_principal;
       proxy_set_header X-Palisade-Auth-Method $palisade_auth_method;
       proxy_set_header X-Palisade-Token $palisade_token;
-      proxy_set_header Host $host; proxy_ignore_headers X-Accel-Redirect; proxy_pass http://127.0.0.1:9000;
+      proxy_set_header X-Original-URI ""; proxy_set_header X-Original-Host ""; proxy_set_header Host $host; proxy_ignore_headers X-Accel-Redirect; proxy_pass http://127.0.0.1:9000;
     }
     location = /_palisade {
       internal;
@@ -91,6 +92,11 @@ http_filters:
         - safe_regex: {regex: "script[^a-z0-9]name"}
         - safe_regex: {regex: "path[^a-z0-9]info"}
         - safe_regex: {regex: "daphne[^a-z0-9]root[^a-z0-9]path"}
+        - safe_regex: {regex: "atg[^a-z0-9]rest[^a-z0-9]http[^a-z0-9]method"}
+        - safe_regex: {regex: "cloudfront[^a-z0-9]forwarded[^a-z0-9]proto"}
+        - safe_regex: {regex: "front[^a-z0-9]end[^a-z0-9]https"}
+        - safe_regex: {regex: "next[^a-z0-9]action"}
+        - safe_regex: {regex: "rsc[^a-z0-9]action[^a-z0-9]id"}
     http_service:
       server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
       path_prefix: /gateway/envoy

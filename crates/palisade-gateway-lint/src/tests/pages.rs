@@ -455,6 +455,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("haproxy", "    http-request deny deny_status 400 if { req.hdr(transfer-encoding)", "    #", "haproxy-trailers"),
     ("haproxy", "    http-request deny deny_status 400 if { req.ver 2.0 }", "    #", "haproxy-trailers"),
     ("haproxy", "    http-request del-header forwarded\n", "", "haproxy-forwarded-host"),
+    ("haproxy", "    http-request del-header x-forwarded-uri\n", "", "haproxy-check-told"),
     ("haproxy", "    http-request set-header x-forwarded-host %[req.fhdr(host)]\n", "", "haproxy-forwarded-host"),
     (
         "haproxy",

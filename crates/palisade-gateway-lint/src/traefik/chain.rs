@@ -3,6 +3,7 @@
 use crate::answers;
 use crate::headers::{BODY_HELP, body_changed, is_of_body, names_caller, names_host, overrides};
 use crate::node::Node;
+use crate::traefik::beside::Beside;
 use crate::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
 use crate::traefik::{check, compose};
 use crate::{NOT_CHECKED, is_everybody, is_identity, is_of_this_machine};
@@ -39,7 +40,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// What stands in a chain.
-enum Step<'d> {
+pub(super) enum Step<'d> {
     /// A middleware, with where it is named.
     Known(Node<'d>, Node<'d>),
     /// A name that nothing here explains.
@@ -83,8 +84,9 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
         check::lint(node, &services, findings);
     }
     let is_check = |node: &Node<'_>| checks.iter().any(|check| std::ptr::eq(check.value, node.value));
+    let mut beside = Beside::read(model, &is_check);
     for router in &model.routers {
-        follow(model, router, &is_check, findings);
+        follow(model, router, &is_check, &mut beside, findings);
     }
     for (service, node) in &model.rehosted {
         let mut routers = model.routers.iter().filter(|router| router.leads_to(service)).peekable();
@@ -204,18 +206,8 @@ fn of<'m, 'd>(model: &'m Model<'d>, router: &Router<'d>) -> Vec<&'m EntryPoint<'
     all().filter(|(name, _)| router.entry_points.contains(name)).map(|(_, point)| point).collect()
 }
 
-fn follow<'d>(
-    model: &Model<'d>,
-    router: &Router<'d>,
-    is_check: &dyn Fn(&Node<'_>) -> bool,
-    findings: &mut Vec<Diagnostic>,
-) {
-    // Traefik's own answers: pages that tell nothing of requests, but for two
-    let service = router.service.to_ascii_lowercase();
-    let internal = service.ends_with("@internal");
-    if internal && !matches!(service.as_str(), "api@internal" | "rest@internal") {
-        return;
-    }
+/// The middlewares that a router's requests go through, from each entry point by which they come.
+pub(super) fn ways<'d>(model: &Model<'d>, router: &Router<'d>) -> Vec<Vec<Step<'d>>> {
     // a router below another one goes through the middlewares of that one first
     let above = names(&router.node, "parentrefs");
     let named =
@@ -223,7 +215,6 @@ fn follow<'d>(
     let mut own: Vec<Name<'d>> =
         model.routers.iter().find(named).map(|parent| parent.middlewares.clone()).unwrap_or_default();
     own.extend(router.middlewares.iter().cloned());
-    let one = router.has_one_host();
     let points = of(model, router);
     let mut ways: Vec<Vec<Step<'d>>> = Vec::new();
     for point in points.iter().filter(|point| !point.redirects) {
@@ -234,6 +225,23 @@ fn follow<'d>(
     if points.is_empty() {
         ways.push(steps(model, &own, router.provider));
     }
+    ways
+}
+
+fn follow<'d>(
+    model: &Model<'d>,
+    router: &Router<'d>,
+    is_check: &dyn Fn(&Node<'_>) -> bool,
+    beside: &mut Beside<'_, 'd>,
+    findings: &mut Vec<Diagnostic>,
+) {
+    // Traefik's own answers: pages that tell nothing of requests, but for two
+    let service = router.service.to_ascii_lowercase();
+    let internal = service.ends_with("@internal");
+    if internal && !matches!(service.as_str(), "api@internal" | "rest@internal") {
+        return;
+    }
+    let (one, points, ways) = (router.has_one_host(), of(model, router), ways(model, router));
     // Kubernetes opens only ports that a `Service` names, and not that of the entry point `traefik`
     let inside = router.provider == Provider::Kubernetes && router.entry_points == ["traefik"];
     if internal && inside && points.is_empty() {
@@ -286,7 +294,7 @@ fn follow<'d>(
             }
         }
     }
-    if unchecked {
+    if unchecked && !beside.is_of_another(router, &ways, findings) {
         findings.push(router.node.warning(
             "traefik-router-unchecked",
             "this router does not go through the check, so its requests reach the service unchecked",

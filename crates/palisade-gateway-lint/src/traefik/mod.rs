@@ -3,6 +3,7 @@
 //! All files are one configuration: the static one, the dynamic ones that its file provider names, and labels of
 //! containers. YAML, JSON and TOML are read, and names whatever their case, as Traefik reads them.
 
+mod beside;
 mod chain;
 mod check;
 mod compose;

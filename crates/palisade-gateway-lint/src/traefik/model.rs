@@ -37,6 +37,8 @@ pub(super) struct Router<'d> {
     pub(super) middlewares: Vec<Name<'d>>,
     pub(super) entry_points: Vec<String>,
     pub(super) service: String,
+    /// The container whose label it is.
+    pub(super) container: String,
     pub(super) tls: bool,
     /// Where its middlewares are looked for first.
     pub(super) provider: Provider,
@@ -68,6 +70,10 @@ pub(super) struct Model<'d> {
     pub(super) routers: Vec<Router<'d>>,
     /// Hosts with ports that HTTP goes to.
     pub(super) servers: Vec<String>,
+    /// The same, each with the name of its service.
+    pub(super) addresses: Vec<(String, String)>,
+    /// Services that are made of others, each with one of them.
+    pub(super) parts: Vec<(String, String)>,
     /// What HTTP leads to besides: containers, with a port where a label says it.
     pub(super) containers: Vec<String>,
     /// Routers of TCP and UDP.
@@ -225,12 +231,20 @@ impl<'d> Model<'d> {
                 middlewares: names(&node, "middlewares"),
                 entry_points: names(&node, "entrypoints").into_iter().map(|name| name.name).collect(),
                 service: node.text("service").to_owned(),
+                container: root.text("container").to_owned(),
                 tls: node.get("tls").is_some_and(|tls| tls.value.is_object() || node.is_true("tls")),
                 provider,
                 node,
             });
         }
         for (name, node) in members(&["http", "services"]) {
+            let all = |way: &[&str]| node.way(way).map(|list| list.items()).unwrap_or_default();
+            let lists = [all(&["weighted", "services"]), all(&["mirroring", "mirrors"])].concat();
+            let one = |way: &[&str]| node.way(way).and_then(|part| part.value.as_str());
+            let ones = [&["mirroring", "service"][..], &["failover", "service"], &["failover", "fallback"]];
+            let parts = lists.iter().map(|part| part.text("name")).chain(ones.into_iter().filter_map(one));
+            self.parts
+                .extend(parts.map(|part| (name.to_owned(), part.split('@').next().unwrap_or_default().to_owned())));
             let balancer = node.get("loadbalancer");
             let host = balancer.as_ref().and_then(|balancer| balancer.get("passhostheader"));
             let changed = host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader")));
@@ -243,12 +257,20 @@ impl<'d> Model<'d> {
                     self.rebased.push(server.clone());
                 }
                 let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-                self.servers.push(host.split('/').next().unwrap_or_default().to_owned());
+                let host = host.split('/').next().unwrap_or_default();
+                self.servers.push(host.to_owned());
+                self.addresses.push((name.to_owned(), host.to_owned()));
             }
         }
         let container = root.text("container");
-        let ports = members(&["http", "services"]).into_iter().filter_map(|(_, node)| port(&node));
-        let ports: Vec<String> = ports.map(|port| format!("{container}:{port}")).collect();
+        let ports = members(&["http", "services"]).into_iter().filter_map(|(name, node)| Some((name, port(&node)?)));
+        let ports: Vec<(&str, String)> = ports.map(|(name, port)| (name, format!("{container}:{port}"))).collect();
+        if !container.is_empty() {
+            let named = ports.iter().flat_map(|(name, address)| [(*name, address), (container, address)]);
+            self.addresses.extend(named.map(|(name, address)| (name.to_owned(), address.clone())));
+            self.addresses.push((container.to_owned(), container.to_owned()));
+        }
+        let ports: Vec<String> = ports.into_iter().map(|(_, address)| address).collect();
         if ports.is_empty() && !container.is_empty() && root.way(&["http", "routers"]).is_some() {
             self.containers.push(container.to_owned());
         }
@@ -290,6 +312,7 @@ impl<'d> Model<'d> {
             name: name.clone(),
             middlewares,
             entry_points: names(&spec, "entrypoints").into_iter().map(|name| name.name).collect(),
+            container: String::new(),
             service: service.to_owned(),
             tls: spec.get("tls").is_some(),
             provider: Provider::Kubernetes,

@@ -304,7 +304,7 @@ pub(super) const ORDINARY: &[Group] = &[
     Group {
         pages: &["nginx"],
         from: "    server {",
-        to: "    server {\n        location = /m { internal; proxy_pass http://service; proxy_set_header Host $host; proxy_set_header X-Palisade-Principal \"\"; proxy_set_header X-Palisade-Auth-Method \"\"; proxy_set_header X-Palisade-Token \"\"; } location /a { mirror /m; auth_request /_palisade; <> }\n",
+        to: "    server {\n        location = /m { internal; proxy_pass http://service; proxy_set_header Host $host; proxy_set_header X-Palisade-Principal \"\"; proxy_set_header X-Palisade-Auth-Method \"\"; proxy_set_header X-Palisade-Token \"\"; proxy_set_header X-Original-URI \"\"; proxy_set_header X-Original-Host \"\"; } location /a { mirror /m; auth_request /_palisade; <> }\n",
         rule: "nginx-unchecked",
         cases: &["root /srv;"],
     },

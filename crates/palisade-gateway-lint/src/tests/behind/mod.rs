@@ -1,6 +1,7 @@
 //! What the service gets behind the check, and the sidecar does not: by formats, captures, variables and removals.
 
 mod again;
+mod beside;
 mod bodies;
 mod cases;
 mod hosts;
@@ -44,8 +45,17 @@ pub(super) fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
 }
 
 /// The groups in which something is to be found.
-const FOUND: &[&[Group]] =
-    &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND, bodies::FOUND, pages::FOUND];
+const FOUND: &[&[Group]] = &[
+    cases::FOUND,
+    hosts::FOUND,
+    kept::FOUND,
+    peers::FOUND,
+    again::FOUND,
+    rest::FOUND,
+    bodies::FOUND,
+    pages::FOUND,
+    beside::FOUND,
+];
 
 /// The groups in which nothing is.
 const ORDINARY: &[&[Group]] = &[
@@ -57,14 +67,22 @@ const ORDINARY: &[&[Group]] = &[
     rest::ORDINARY,
     bodies::ORDINARY,
     pages::ORDINARY,
+    beside::ORDINARY,
 ];
 
 /// Changes that are no finding where they are made together.
-const TOGETHER: &[&[Change]] =
-    &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER, bodies::TOGETHER, pages::TOGETHER];
+const TOGETHER: &[&[Change]] = &[
+    cases::TOGETHER,
+    hosts::TOGETHER,
+    peers::TOGETHER,
+    rest::TOGETHER,
+    bodies::TOGETHER,
+    pages::TOGETHER,
+    beside::TOGETHER,
+];
 
 /// Changes that are one where they are made together.
-const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH, pages::BOTH];
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH, pages::BOTH, beside::BOTH];
 
 /// The rules that are nearly broken here.
 pub(super) fn near() -> impl Iterator<Item = &'static str> {

@@ -7,7 +7,7 @@ const PROXY: &str = "    ProxyPass \"/\"";
 const HOST: &str = "<VirtualHost 127.0.0.1:8080>\n";
 const SERVER: &str = "    server app1 127.0.0.1:9000";
 const LOCATION: &str = "        location / {\n";
-const MIRROR: &str = "        location = /m { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host $host; <> }\n        location / {\n            mirror /m;\n";
+const MIRROR: &str = "        location = /m { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host $host; proxy_set_header X-Original-URI \"\"; proxy_set_header X-Original-Host \"\"; <> }\n        location / {\n            mirror /m;\n";
 const PASS_NGINX: &str = "proxy_pass http://service;";
 const BACKEND: &str = "\nbackend app\n";
 const PASS: &str = "ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n";
@@ -22,7 +22,6 @@ pub(super) const FOUND: &[Group] = &[
         cases: &[
             "ErrorDocument 403 /denied",
             "ErrorDocument 401 \"/login?from=gateway\"",
-            "<Location /api>\n    ErrorDocument 503 /sorry\n    </Location>",
             "ErrorDocument 404 /errors/404.html\n    ProxyPass /error !",
             "ErrorDocument 400 /x.php\n    <FilesMatch \\.php$>\n    SetHandler proxy:fcgi://127.0.0.1:9001\n    </FilesMatch>",
         ],
