@@ -127,9 +127,10 @@ pub enum Command {
     /// Show who can do what in one tenant
     ///
     /// Asks about every principal in it, every action and every resource in it, and shows what is allowed, the roles that the
-    /// principals have, and the grants with how many answers each determined: one that determined none gives nothing. It
-    /// asks and does not guess, so all is as the context says, and an action that takes more (a target, a role) is denied
-    /// where that is missing.
+    /// principals have, and the grants with how many answers each determined. It asks and does not guess, so all is as the
+    /// context says: an action that takes more (a target, a role) is denied where that is missing, and what was not tried for
+    /// it is named. A grant that determined nothing gives nothing, unless its policies look for what the context does not have:
+    /// then it is not known. Principals outside of the tenant, or above it, are not asked about, whatever they may do in it.
     #[command(after_long_help = REVIEW_EXAMPLES)]
     Review(Box<review::ReviewArgs>),
     /// Run the tests of the policies

@@ -5,6 +5,7 @@
 
 mod look;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
@@ -117,6 +118,7 @@ pub(super) fn run(args: &ReviewArgs, terminal: &mut Terminal<'_>) -> Result<Exit
 
 fn in_words(fault: Fault, args: &ReviewArgs) -> String {
     match fault {
+        Fault::NoTenant(uid) => format!("{uid} is not stored; `palisade check --help` says which files are read"),
         Fault::Unknown(uid) => format!("{uid} is not stored, or is not in {}", args.tenant),
         Fault::NoAction(action) => format!("the schema has no action {action}"),
         Fault::TooMany(takes) => format!(
@@ -127,12 +129,28 @@ fn in_words(fault: Fault, args: &ReviewArgs) -> String {
     }
 }
 
-/// Whether a grant of the tenant does nothing for any principal of it. Unknown where not all was asked.
+/// Whether a grant of the tenant does nothing for any principal of it. Unknown where it decided nothing and not all was asked,
+/// or its policies look for what the context does not have.
 fn gives_nothing(found: &Found, grant: &Grant) -> Option<bool> {
-    if grant.links == 0 {
-        return Some(true);
+    match grant {
+        Grant { links: 0, .. } => Some(true),
+        Grant { decided: 1.., .. } if found.is_whole => Some(false),
+        Grant { needs, .. } => (found.is_whole && needs.is_empty() && found.not_asked.is_empty()).then_some(true),
     }
-    found.is_whole.then_some(grant.decided == 0)
+}
+
+/// Words one after the other.
+fn listed(words: &BTreeSet<String>) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn effect(grant: &Grant) -> &'static str {
+    match (grant.effect.permits, grant.effect.forbids) {
+        (true, false) => "permit",
+        (false, true) => "forbid",
+        (true, true) => "both",
+        (false, false) => "-",
+    }
 }
 
 fn table(found: &Found, args: &ReviewArgs, terminal: &mut Terminal<'_>) -> io::Result<()> {
@@ -164,12 +182,13 @@ fn table(found: &Found, args: &ReviewArgs, terminal: &mut Terminal<'_>) -> io::R
         rows.push(vec![uid.to_string(), or_none(has.join(", ")), or_none(who.join(", "))]);
     }
     write(&rows, terminal)?;
-    let mut rows = vec![["GRANT", "REFERS TO", "LINKS", "DECIDED"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["GRANT", "REFERS TO", "EFFECT", "LINKS", "DECIDED"].map(str::to_owned).to_vec()];
     for grant in &found.grants {
         let refers: Vec<String> = grant.refers.iter().map(|(name, uid)| format!("{name} {}", uid.id)).collect();
         rows.push(vec![
             grant.uid.to_string(),
             if refers.is_empty() { "-".to_owned() } else { refers.join(", ") },
+            effect(grant).to_owned(),
             grant.links.to_string(),
             grant.decided.to_string(),
         ]);
@@ -179,10 +198,24 @@ fn table(found: &Found, args: &ReviewArgs, terminal: &mut Terminal<'_>) -> io::R
         let why = if grant.links == 0 { "makes no link" } else { "decided nothing" };
         writeln!(terminal.out, "gives nothing: {} {why}", grant.uid)?;
     }
+    let is_open = |grant: &&Grant| found.is_whole && grant.decided == 0 && !grant.needs.is_empty();
+    for grant in found.grants.iter().filter(is_open) {
+        let needs = listed(&grant.needs);
+        writeln!(terminal.out, "not known: {} decided nothing, and looks for {needs} in the context (-c)", grant.uid)?;
+    }
     for (action, why) in &found.not_asked {
         writeln!(terminal.out, "not asked: {action}: {why}")?;
     }
-    writeln!(terminal.out, "{} questions asked, each with the context {}", found.asked, args.context)
+    if !found.not_tried.is_empty() {
+        let members = listed(&found.not_tried);
+        writeln!(terminal.out, "not tried: with {members} in the context, which some policies look for (-c)")?;
+    }
+    let (asked, tenant) = (found.asked, &args.tenant);
+    writeln!(
+        terminal.out,
+        "{asked} questions asked, of those in {tenant} alone, each with the context {}",
+        args.context
+    )
 }
 
 /// Writes a table whose first row is its head, and an empty line; nothing where there is only the head.
@@ -239,8 +272,10 @@ fn as_json(found: &Found, tenant: &Uid<'_>, context: &str) -> Json {
             json!({
                 "grant": grant.uid.to_string(),
                 "refers_to": refers,
+                "effect": effect(grant),
                 "links": grant.links,
                 "decided": grant.decided,
+                "needs": grant.needs,
                 "gives_nothing": gives_nothing(found, grant),
             })
         })
@@ -255,5 +290,6 @@ fn as_json(found: &Found, tenant: &Uid<'_>, context: &str) -> Json {
         "grants": grants,
         "asked": found.asked,
         "not_asked": not_asked,
+        "not_tried": found.not_tried,
     })
 }

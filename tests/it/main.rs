@@ -47,6 +47,7 @@ mod notify;
 mod openapi;
 mod order;
 mod outcomes;
+mod packs;
 mod paths;
 mod pipes;
 mod policies;

@@ -90,7 +90,7 @@ fn removing_any_policy_makes_a_test_fail() {
             }
         }
         assert!(unseen.is_empty(), "no test sees that these are gone:\n{}", unseen.join("\n"));
-        assert_eq!(removed, 181, "every policy was removed in turn");
+        assert_eq!(removed, 187, "every policy was removed in turn");
         for (i, declaration) in bundle.for_each.links.iter().enumerate() {
             let mut mutant = bundle.clone();
             mutant.for_each.links.remove(i);
@@ -215,6 +215,8 @@ fn facts_that_are_missing_or_disagree_are_refused() {
         seen.insert(code.to_owned());
     }
     let all = fleet().for_each.rules.into_iter().map(|rule| rule.code);
+    // those about parents are broken by changes
+    seen.extend(crate::packs::cases().into_iter().map(|(_, code)| code.to_owned()));
     // no vehicle group is in the example world
     let unseen: Vec<String> = all.filter(|code| !seen.contains(code) && code != "vehicle-group-place").collect();
     assert!(unseen.is_empty(), "no fact breaks {unseen:?}");
@@ -224,7 +226,7 @@ fn facts_that_are_missing_or_disagree_are_refused() {
 fn every_statement_of_the_products_is_enforced_or_explained() {
     let enforced: BTreeSet<String> = fleet().policies.iter().flat_map(|policies| rows(&policies.text)).collect();
     let doc = std::fs::read_to_string(Server::project("docs/domain.md")).unwrap();
-    let tables = [("A", 37), ("B", 13), ("C", 20), ("D", 17), ("E", 15), ("I-", 18)];
+    let tables = [("A", 37), ("B", 13), ("C", 20), ("D", 17), ("E", 15), ("I-", 19)];
     for (letter, last) in tables {
         for n in 1..=last {
             let row = format!("{letter}{n}");

@@ -3,11 +3,12 @@
 //! Each rule is a policy of a set of its own, over the same entities: `permit (principal is T, ..) when { <must> }`, asked
 //! with the entity as principal and resource. So what `must` means is what Cedar says of that policy, and it costs what a
 //! decision costs. A rule is broken where its policy does not allow, be it false or failing. What Cedar has no words for,
-//! which the direct parents are, `parents` says.
+//! which the direct parents are, `parents` says; a rule with `each_parent` is asked with each of them as the resource.
 //!
-//! A change can break the rules of what it touches, of what reads it by attributes, and of what is below it where a rule
-//! says `in`: these are looked at, and no others.
+//! A change can break the rules of what it touches, of what reads it by attributes, of what has one of these as a parent
+//! that a rule asks about, and of what is below it where a rule says `in`: these are looked at, and no others.
 
+mod answers;
 mod parents;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -22,18 +23,15 @@ use crate::derived::Declared;
 use crate::export;
 use crate::layout::is_action_type;
 use crate::load::Places;
-use crate::model::{
-    AccessRequest, Bundle, DataRule, Decision, Diagnostic, Document, Level, PolicyNaming, PolicyText, SchemaText, Uid,
-    hint,
-};
+use crate::model::{Bundle, DataRule, Diagnostic, Document, Level, PolicyNaming, PolicyText, SchemaText, hint};
 use crate::policies::{FromData, Policies, Work, abandoned};
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::snapshot::{Core, Snapshot};
-use crate::stack::on_big_stack;
 use crate::store::{Draft, Entity, Store};
 use crate::validating::Validating;
 use crate::value::Val;
+use answers::{Answers, action_id};
 use parents::Parents;
 
 /// The namespace of the action that rules are asked with. It is in no schema but the one that their types are checked by.
@@ -53,6 +51,8 @@ pub(crate) struct Rules {
     core: Arc<Core>,
     /// Whether one of them asks what is above an entity.
     climbs: bool,
+    /// By the type of a parent the types whose rules ask about each parent of it.
+    asks_parents: HashMap<u32, HashSet<u32>>,
 }
 
 #[derive(Debug)]
@@ -60,6 +60,8 @@ struct Rule {
     code: Arc<str>,
     message: String,
     level: Level,
+    /// The type of the parents that it is asked about, one by one.
+    each_parent: Option<u32>,
     parents: Vec<Parents>,
 }
 
@@ -139,8 +141,10 @@ impl Rules {
             let tree = policies.policy(&rule.code).and_then(|site| crate::policies::tree(site, limits));
             let condition = tree.as_ref().and_then(Template::non_scope_constraints);
             climbs |= condition.is_some_and(asks_above);
-            if let Some(name) = condition.and_then(other_variable) {
-                let message = format!("`must` is about `principal`, which is the entity; there is no `{name}`");
+            let with_parent = rule.each_parent.is_some();
+            if let Some(name) = condition.and_then(|condition| other_variable(condition, with_parent)) {
+                let parent = if with_parent { ", and `resource`, its parent" } else { "" };
+                let message = format!("`must` is about `principal`, which is the entity{parent}; there is no `{name}`");
                 problems.push(problem(rule, "", message));
             }
         }
@@ -170,12 +174,18 @@ impl Rules {
             fallbacks: Arc::new(AtomicU64::new(0)),
         };
         let mut of_type: HashMap<u32, Vec<Rule>> = HashMap::new();
+        let mut asks_parents: HashMap<u32, HashSet<u32>> = HashMap::new();
         for rule in rules {
             let (code, message, level) = (rule.code.as_str().into(), rule.message.clone(), rule.level);
             let parents = Parents::of(rule, draft);
-            of_type.entry(draft.type_id(&rule.each)).or_default().push(Rule { code, message, level, parents });
+            let (each, each_parent) = (draft.type_id(&rule.each), rule.each_parent.as_deref());
+            let each_parent = each_parent.map(|ty| draft.type_id(ty));
+            if let Some(parent) = each_parent {
+                asks_parents.entry(parent).or_default().insert(each);
+            }
+            of_type.entry(each).or_default().push(Rule { code, message, level, each_parent, parents });
         }
-        Ok(Some(Arc::new(Self { of_type, core: Arc::new(core), climbs })))
+        Ok(Some(Arc::new(Self { of_type, core: Arc::new(core), climbs, asks_parents })))
     }
 
     /// The rules that stored entities break: of `among`, or of all.
@@ -200,17 +210,12 @@ impl Rules {
             if n.is_multiple_of(STRIDE) && stop() {
                 return Err(vec![abandoned()]);
             }
-            let decision = ask(&asked, export::uid_of(store, entity));
+            let answers = Answers::of(&asked, store, entity, rules);
             for rule in rules {
-                let holds = decision.as_ref().is_some_and(|it| it.reasons.iter().any(|id| **id == *rule.code));
+                let wrong = answers.wrong(rule, store);
                 let differ = rule.parents.iter().find_map(|parents| parents.differ(store, entity));
-                if holds && differ.is_none() {
-                    continue;
-                }
+                let Some(why) = wrong.or_else(|| differ.map(|differ| format!(" ({differ})"))) else { continue };
                 count += 1;
-                let failed = decision.as_ref().and_then(|it| it.errors.iter().find(|it| *it.policy_id == *rule.code));
-                let fails = failed.map(|failed| format!("it fails: {}", failed.message));
-                let why = fails.or(differ).map(|why| format!(" ({why})")).unwrap_or_default();
                 if found.len() < LISTED || rule.level == Level::Refuse && found.len() < 2 * LISTED {
                     let message = format!("{}{why}", rule.message);
                     found.push(Broken { entity, code: rule.code.clone(), message, level: rule.level });
@@ -289,18 +294,17 @@ impl Rules {
             }
             open = next;
         }
-        (!open.iter().any(|at| reach.entities.contains(at))).then_some(seen)
-    }
-}
-
-/// Asks the rules of an entity. What they cannot say is broken.
-fn ask(rules: &Snapshot, entity: Uid<'static>) -> Option<Decision> {
-    let action = Uid { type_name: format!("{NAMESPACE}::Action").into(), id: (*entity.type_name).to_owned().into() };
-    let request = AccessRequest::new(entity.clone(), action, entity);
-    match rules.decide_at_once(&request, 0) {
-        Some(decision) => decision.ok(),
-        // Cedar says why a rule fails
-        None => on_big_stack(|| rules.decide(&request, 0)).ok()?.ok(),
+        if open.iter().any(|at| reach.entities.contains(at)) {
+            return None;
+        }
+        let mut children = Vec::new();
+        for at in &seen {
+            let Some(types) = self.asks_parents.get(&now.type_of(*at)) else { continue };
+            let asked = now.referrers(*at).filter(|id| types.contains(&now.type_of(*id)));
+            children.extend(asked.filter(|id| now.entity(*id).is_some_and(|it| is_in(it, *at))));
+        }
+        seen.extend(children);
+        Some(seen)
     }
 }
 
@@ -325,8 +329,11 @@ fn named(rules: &[DataRule], schema: &SchemaModel) -> Vec<Diagnostic> {
                     format!("`each`: the schema declares no entity type `{each}`{near}"),
                 ));
             }
-            Some(_) => problems
-                .extend(parents::problems(rule, schema).into_iter().map(|found| problem(rule, "parents", found))),
+            Some(_) => {
+                problems.extend(parents::problems(rule, schema).into_iter().map(|it| problem(rule, "parents", it)));
+                let unknown = parents::unknown_parent(rule, schema);
+                problems.extend(unknown.map(|found| problem(rule, "each_parent", found)));
+            }
         }
         if let Some(first) = codes.insert(rule.code.as_str(), rule) {
             let place = problem(first, "", String::new());
@@ -373,13 +380,12 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
 
 /// The rule as a policy. What `must` says beyond one expression makes it several policies, or none that can be read.
 fn policy(rule: &DataRule) -> PolicyText {
-    let DataRule { each, must, code, .. } = rule;
+    let DataRule { each, each_parent, must, code, .. } = rule;
     let must = must.as_deref().unwrap_or("true");
     let place = problem(rule, "must", String::new());
-    let each_text = serde_json::Value::from(each.as_str());
-    let text = format!(
-        "permit (principal is {each}, action == {NAMESPACE}::Action::{each_text}, resource) when {{\n{must}\n}};"
-    );
+    let action = serde_json::Value::from(action_id(each, each_parent.as_deref()));
+    let text =
+        format!("permit (principal is {each}, action == {NAMESPACE}::Action::{action}, resource) when {{\n{must}\n}};");
     PolicyText {
         origin: place.origin,
         text,
@@ -389,12 +395,12 @@ fn policy(rule: &DataRule) -> PolicyText {
 
 /// The schema, with an action for the rules of each type.
 fn extended(text: &SchemaText, rules: &[DataRule]) -> SchemaText {
-    let types: BTreeSet<&str> = rules.iter().map(|rule| rule.each.as_str()).collect();
+    let types: BTreeSet<_> = rules.iter().map(|rule| (rule.each.as_str(), rule.each_parent.as_deref())).collect();
     let actions: String = types
         .into_iter()
-        .map(|ty| {
-            let id = serde_json::Value::from(ty);
-            format!("action {id} appliesTo {{ principal: [{ty}], resource: [{ty}] }};\n")
+        .map(|(ty, parent)| {
+            let (id, resource) = (serde_json::Value::from(action_id(ty, parent)), parent.unwrap_or(ty));
+            format!("action {id} appliesTo {{ principal: [{ty}], resource: [{resource}] }};\n")
         })
         .collect();
     let mut fragments = text.fragments.clone();
@@ -402,11 +408,11 @@ fn extended(text: &SchemaText, rules: &[DataRule]) -> SchemaText {
     SchemaText { fragments }
 }
 
-/// A variable that is not the principal.
-fn other_variable(condition: &Expr) -> Option<&'static str> {
+/// A variable that is neither the principal nor, where that is one, the parent.
+fn other_variable(condition: &Expr, with_parent: bool) -> Option<&'static str> {
     condition.subexpressions().find_map(|part| match part.expr_kind() {
         ExprKind::Var(Var::Action) => Some("action"),
-        ExprKind::Var(Var::Resource) => Some("resource"),
+        ExprKind::Var(Var::Resource) if !with_parent => Some("resource"),
         ExprKind::Var(Var::Context) => Some("context"),
         _ => None,
     })

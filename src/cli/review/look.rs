@@ -36,6 +36,8 @@ pub(super) struct Found {
     pub(super) asked: usize,
     /// Whether all of them were, and not only those about some principals and actions.
     pub(super) is_whole: bool,
+    /// Members that some policy looks for in the context, and that this one does not have.
+    pub(super) not_tried: BTreeSet<String>,
     /// Actions that could not be asked about with this context, and why.
     pub(super) not_asked: BTreeMap<Uid<'static>, String>,
 }
@@ -74,12 +76,25 @@ pub(super) struct Grant {
     pub(super) links: usize,
     /// How many answers one of its links determined, of whatever principal of the tenant: an allow, or a deny that it caused.
     pub(super) decided: usize,
+    /// What its links do.
+    pub(super) effect: Effect,
+    /// Members that its templates look for in the context, and that this one does not have: with them it may decide more.
+    pub(super) needs: BTreeSet<String>,
+}
+
+/// Whether links permit or forbid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Effect {
+    pub(super) permits: bool,
+    pub(super) forbids: bool,
 }
 
 /// Why there is no review.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Nothing has this name.
+    /// The tenant is not stored.
+    NoTenant(Uid<'static>),
+    /// Nothing in the tenant has this name.
     Unknown(Uid<'static>),
     /// The schema has no such action.
     NoAction(Uid<'static>),
@@ -100,7 +115,7 @@ pub(super) fn look(
     progress: &dyn Fn(usize, usize),
 ) -> Result<Found, Fault> {
     if snapshot.entity(&wanted.tenant).is_none() {
-        return Err(Fault::Unknown(wanted.tenant.clone()));
+        return Err(Fault::NoTenant(wanted.tenant.clone()));
     }
     let inside = stored(snapshot, None, Some(&wanted.tenant));
     let uids: HashSet<&Uid<'static>> = inside.iter().map(|(uid, _)| uid).collect();
@@ -168,7 +183,9 @@ pub(super) fn look(
     if let Some(error) = refused.filter(|_| found.asked == 0) {
         return Err(Fault::Refused(Box::new(error)));
     }
-    found.grants = grants(snapshot, facts, &uids, &made_by, &decided);
+    let missing = Missing::of(facts, &wanted.context);
+    found.not_tried = snapshot.policy_texts().into_iter().flat_map(|(_, text)| missing.looked_for(text)).collect();
+    found.grants = grants(snapshot, facts, &uids, &missing, &decided);
     for principal in &principals {
         for parent in principal.parents.iter().filter(|parent| !uids.contains(parent)) {
             let role = found.roles.entry(parent.clone()).or_insert_with(|| Role {
@@ -232,11 +249,17 @@ fn grants(
     snapshot: &Snapshot,
     facts: &SchemaFacts,
     inside: &HashSet<&Uid<'static>>,
-    made_by: &HashMap<String, Uid<'static>>,
+    missing: &Missing,
     decided: &HashMap<&Uid<'static>, usize>,
 ) -> Vec<Grant> {
-    let mut links: HashMap<&Uid<'static>, usize> = HashMap::new();
-    made_by.values().for_each(|maker| *links.entry(maker).or_default() += 1);
+    let mut made: HashMap<Uid<'static>, Made> = HashMap::new();
+    for listed in snapshot.links() {
+        let Some(maker) = listed.made_by else { continue };
+        let made = made.entry(maker).or_default();
+        made.links += 1;
+        made.templates.insert(listed.link.template_id.clone());
+    }
+    let mut read: HashMap<String, (Effect, BTreeSet<String>)> = HashMap::new();
     let refers = |uid: &Uid<'_>| -> BTreeMap<String, Uid<'static>> {
         let attributes = facts.attributes(&uid.type_name).into_iter().flatten();
         let entities = attributes.filter(|(_, member)| matches!(member.kind, MemberKind::Entity(_)));
@@ -249,15 +272,68 @@ fn grants(
     for (uid, _) in types.into_iter().flat_map(|each| stored(snapshot, Some(each), None)) {
         let refers_to = refers(&uid);
         let near = |to: &Uid<'static>| is_inside(to) || refers(to).values().any(is_inside);
-        let links = links.get(&uid).copied().unwrap_or_default();
+        let Made { links, templates } = made.remove(&uid).unwrap_or_default();
         // what is in the tenant itself is a grant where it makes a link, such as a closed customer
         if (is_inside(&uid) && links > 0) || (!is_inside(&uid) && refers_to.values().any(near)) {
             let decided = decided.get(&uid).copied().unwrap_or_default();
-            found.push(Grant { uid, refers: refers_to, links, decided });
+            let (mut effect, mut needs) = (Effect::default(), BTreeSet::new());
+            for template in templates {
+                let text = snapshot.policy_text(&template).unwrap_or_default();
+                let of_template =
+                    read.entry(template).or_insert_with(|| (effect_of(text), missing.looked_for(text).collect()));
+                effect.permits |= of_template.0.permits;
+                effect.forbids |= of_template.0.forbids;
+                needs.extend(of_template.1.iter().cloned());
+            }
+            found.push(Grant { uid, refers: refers_to, links, decided, effect, needs });
         }
     }
     found.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
     found
+}
+
+/// The links of one entity.
+#[derive(Debug, Default)]
+struct Made {
+    links: usize,
+    templates: BTreeSet<String>,
+}
+
+/// The members of contexts that the schema leaves open and that a context does not have.
+struct Missing(BTreeSet<String>);
+
+impl Missing {
+    fn of(facts: &SchemaFacts, context: &Value<'_>) -> Self {
+        let actions = facts.actions().filter_map(|(ty, id)| Uid::new(ty.to_owned(), id.to_owned()).ok());
+        let of_actions = actions.filter_map(|action| facts.action(&action));
+        let open = of_actions.flat_map(|of| &of.context).filter(|(_, member)| !member.required);
+        Self(open.filter(|(name, _)| context.get(name).is_none()).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Those that the text of a policy looks for.
+    fn looked_for<'m>(&'m self, text: &str) -> impl Iterator<Item = String> + use<'m> {
+        let text = without_comments(text);
+        let asks = move |name: &&String| {
+            let ways = [format!("context has {name}"), format!("context.{name}"), format!("context has \"{name}\"")];
+            let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            ways.iter().any(|way| text.match_indices(way.as_str()).any(|(at, _)| ends(&text[at + way.len()..])))
+        };
+        self.0.iter().filter(asks).cloned()
+    }
+}
+
+/// The text of a policy in one line, without comments.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code));
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+/// What a policy does.
+fn effect_of(text: &str) -> Effect {
+    let text = without_comments(text);
+    let head = |word: &str| text.starts_with(word) || text.contains(&format!(") {word}"));
+    let forbids = head("forbid");
+    Effect { permits: !forbids && !text.is_empty(), forbids }
 }
 
 /// Stored entities with their parents, page by page.

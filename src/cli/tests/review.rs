@@ -44,7 +44,7 @@ fn the_template_of_products_is_good() {
     let place = at(&dir);
     let valid = palisade(&["validate", "-p", &place, "--deny-warnings"]);
     assert_eq!((valid.exit, valid.err.as_str()), (Exit::Success, ""), "{}", valid.out);
-    assert!(valid.out.starts_with("valid: 17 policies, 5 templates, "), "{}", valid.out);
+    assert!(valid.out.starts_with("valid: 21 policies, 5 templates, "), "{}", valid.out);
     assert_eq!(palisade(&["test", "-p", &place, "--quiet"]).exit, Exit::Success);
     // a change of any part of a policy makes one of its tests fail
     let mutants = palisade(&["test", "-p", &place, "--quiet", "--mutate", "--mutate-min", "100"]);
@@ -117,7 +117,9 @@ fn the_table_is_for_people_and_all_is_bounded() {
         "PRINCIPAL ACTION TYPE ALLOWED OF WHICH",
         "User::\"ada\" viewDevice Device 4 5 d-depot, d-hq and 2 more",
         "Role::\"admin\" subtree, users, operator ada",
-        "Share::\"idle\" access none, folder audits, group auditors 0 0",
+        "Share::\"idle\" access none, folder audits, group auditors - 0 0",
+        "Share::\"audits-for-auditors\" access reader, folder audits, group auditors permit 1 ",
+        "Customer::\"gone\" parent hq, tenant acme forbid 2 ",
         "gives nothing: Share::\"idle\" makes no link",
     ] {
         let expected = expected.to_owned();
@@ -135,6 +137,8 @@ fn the_table_is_for_people_and_all_is_bounded() {
         nothing,
         ["gives nothing: Share::\"idle\" makes no link", "gives nothing: Share::\"unused\" decided nothing"]
     );
+    // what a context would have to have is named, and is not "nothing"
+    assert!(whole.contains("not tried: with `access`, `group`, `role`, `token` in the context"), "{whole}");
     for (args, exit, says) in [
         (&["--limit", "10"][..], Exit::Failure, "more than 10: name principals"),
         (&["-l", "User::eve"], Exit::Failure, "User::\"eve\" is not stored, or is not in Tenant::acme"),
@@ -148,4 +152,38 @@ fn the_table_is_for_people_and_all_is_bounded() {
     }
     let nobody = palisade(&["review", "Tenant::nobody", "-p", &place]);
     assert!(nobody.err.contains("Tenant::\"nobody\" is not stored"), "{}", nobody.err);
+}
+
+#[test]
+fn a_grant_that_decides_with_more_in_the_context_is_not_called_nothing() {
+    let dir = saas();
+    let place = at(&dir);
+    let to = |ty: &str, id: &str| serde_json::json!({ "__entity": { "type": ty, "id": id } });
+    // an access that shares alone is refused by the rules of the data, so the template is granted with the others
+    let more = serde_json::json!([
+        { "uid": { "type": "Access", "id": "sharer" }, "attrs": {
+            "templates": ["folder.share", "report.view", "report.edit"],
+        }, "parents": [] },
+        { "uid": { "type": "Folder", "id": "empty" }, "attrs": {
+            "tenant": to("Tenant", "acme"), "customer": to("Customer", "hq"),
+        }, "parents": [{ "type": "Customer", "id": "hq" }] },
+        { "uid": { "type": "Share", "id": "sharing" }, "attrs": {
+            "access": to("Access", "sharer"), "group": to("Group", "auditors"), "folder": to("Folder", "empty"),
+        }, "parents": [] },
+    ]);
+    fs::write(dir.path().join("entities/more.json"), more.to_string()).unwrap();
+    let share = |ran: &Ran| {
+        let found: Value = serde_json::from_str(&ran.out).unwrap();
+        let grants = found["grants"].as_array().unwrap().clone();
+        grants.into_iter().find(|grant| grant["grant"] == "Share::\"sharing\"").unwrap()
+    };
+    let json = share(&review(&place, &["--format", "json"]));
+    assert_eq!(json["gives_nothing"], Value::Null, "{json}");
+    assert_eq!(json["needs"], serde_json::json!(["access", "group"]), "{json}");
+    let table = review(&place, &[]).out;
+    let line = "not known: Share::\"sharing\" decided nothing, and looks for `access`, `group` in the context (-c)";
+    assert!(table.contains(line) && !table.contains("gives nothing"), "{table}");
+    let context = r#"{"access": {"type": "Access", "id": "reader"}, "group": {"type": "Group", "id": "auditors"}}"#;
+    let asked = share(&review(&place, &["--format", "json", "-c", context]));
+    assert_eq!((&asked["gives_nothing"], &asked["needs"]), (&Value::Bool(false), &serde_json::json!([])), "{asked}");
 }

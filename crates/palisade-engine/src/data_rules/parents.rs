@@ -39,6 +39,21 @@ pub(super) fn problems(rule: &DataRule, schema: &SchemaModel) -> Vec<String> {
     rule.parents.iter().filter_map(one).collect()
 }
 
+/// What is wrong with the `each_parent` of a rule, in words. Its `each` is in the schema.
+pub(super) fn unknown_parent(rule: &DataRule, schema: &SchemaModel) -> Option<String> {
+    let ty = rule.each_parent.as_deref()?;
+    if schema.entity_type(ty).is_none() {
+        let near = hint(ty, schema.entity_type_names());
+        return Some(format!("`each_parent`: the schema declares no entity type `{ty}`{near}"));
+    }
+    let mut types = schema.core().entity_types();
+    let declared = types.find(|declared| declared.name().to_string() == ty)?;
+    let is_above = declared.descendants.iter().any(|below| below.to_string() == rule.each);
+    (!is_above).then(|| {
+        format!("`each_parent`: the schema puts no `{}` in a `{ty}`, so the rule would hold nothing", rule.each)
+    })
+}
+
 impl Parents {
     /// Those of a rule without [`problems`].
     pub(super) fn of(rule: &DataRule, draft: &mut Draft) -> Vec<Self> {

@@ -68,7 +68,10 @@ pub enum Missing {
 pub struct DataRule {
     /// The type.
     pub each: String,
-    /// A Cedar expression over `principal`, which is the entity. There is none only where there are `parents`.
+    /// A type: then `must` holds for the entity with each of its direct parents of that type.
+    pub each_parent: Option<String>,
+    /// A Cedar expression over `principal`, which is the entity, and `resource`, which is the parent where there is
+    /// `each_parent`. There is none only where there are `parents`.
     pub must: Option<String>,
     /// Types of entities, each with the attribute that names all direct parents of that type.
     pub parents: Vec<(String, String)>,
@@ -224,7 +227,8 @@ fn named_parents(value: Value<'_>, at: &str) -> Result<Vec<(String, String)>, Re
 
 impl DataRule {
     /// The members.
-    pub const MEMBERS: &'static [&'static str] = &["each", "must", "parents", "code", "message", "level"];
+    pub const MEMBERS: &'static [&'static str] =
+        &["each", "each_parent", "must", "parents", "code", "message", "level"];
 
     /// Reads a rule; `at` points at it.
     ///
@@ -233,7 +237,7 @@ impl DataRule {
     pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
         const WHAT: &str = "a data rule";
         let (mut each, mut must, mut code, mut message, mut level) = (None, None, None, None, None);
-        let mut parents = Vec::new();
+        let (mut parents, mut each_parent) = (Vec::new(), None);
         for (key, value) in object(value, WHAT, Self::MEMBERS, at)? {
             let at = format!("{at}{}", pointer(&key));
             let place = match &*key {
@@ -242,6 +246,7 @@ impl DataRule {
                     continue;
                 }
                 "each" => &mut each,
+                "each_parent" => &mut each_parent,
                 "must" => &mut must,
                 "code" => &mut code,
                 "message" => &mut message,
@@ -254,9 +259,10 @@ impl DataRule {
         Ok(Self {
             each: each.ok_or_else(|| missing(WHAT, "each", at))?,
             must: match must {
-                None if parents.is_empty() => return Err(missing(WHAT, "must", at)),
+                None if parents.is_empty() || each_parent.is_some() => return Err(missing(WHAT, "must", at)),
                 must => must,
             },
+            each_parent,
             parents,
             code: code.ok_or_else(|| missing(WHAT, "code", at))?,
             message: message.ok_or_else(|| missing(WHAT, "message", at))?,
@@ -271,8 +277,11 @@ impl DataRule {
     /// The rule as a bundle has it.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let Self { each, must, parents, code, message, level, written: _ } = self;
+        let Self { each, each_parent, must, parents, code, message, level, written: _ } = self;
         let mut object = json!({ "each": each, "code": code, "message": message });
+        if let Some(each_parent) = each_parent {
+            object["each_parent"] = json!(each_parent);
+        }
         if let Some(must) = must {
             object["must"] = json!(must);
         }
@@ -309,6 +318,7 @@ mod tests {
             r#"{"each":"G","must":"true","code":"c","message":"m","level":"warn"}"#,
             r#"{"each":"G","parents":{"A::H":"h","B":"b"},"code":"c","message":"m"}"#,
             r#"{"each":"G","must":"false","parents":{"A::H":"h"},"code":"c","message":"m"}"#,
+            r#"{"each":"G","each_parent":"A::H","must":"true","code":"c","message":"m"}"#,
         ] {
             let read = DataRule::from_value(value(text), "").unwrap();
             let again = read.to_json().to_string();
@@ -340,6 +350,12 @@ mod tests {
             (r#"{"each":"G","code":"c","message":"m"}"#, "a data rule lacks `must`", "/must"),
             (r#"{"each":"G","parents":"H","code":"c","message":"m"}"#, "`parents` must be an object of", "/parents"),
             (r#"{"each":"G","parents":{},"code":"c","message":"m"}"#, "`parents` must not be empty", "/parents"),
+            (
+                r#"{"each":"G","each_parent":"H","parents":{"H":"h"},"code":"c","message":"m"}"#,
+                "a data rule lacks `must`",
+                "/must",
+            ),
+            (r#"{"each_parent":{"A::H":"h"}}"#, "`each_parent` must be a string, not an object", "/each_parent"),
             (r#"{"parents":{"A::H":1}}"#, "`A::H` must be a string, not a number", "/parents/A::H"),
             (
                 r#"{"each":"G","level":"err","must":"m","code":"c","message":"m"}"#,

@@ -22,6 +22,9 @@ const ROOT: &str = r#"{"each":"A::Org","must":"!(principal has root) || (A::Org:
 const HOME: &str = r#"{"each":"A::User","parents":{"A::Org":"org"},"code":"home","message":"the user is not in his organisation alone"}"#;
 const UP: &str = r#"{"each":"A::Org","must":"true","parents":{"A::Org":"root"},"code":"up","message":"the organisation is not in its root alone"}"#;
 
+/// Of each parent: the tenant that it has, or the organisation above it, is the user's.
+const EACH: &str = r#"{"each":"A::User","each_parent":"A::Org","must":"resource has tenant && principal has tenant && resource.tenant == principal.tenant && (if resource has root then resource.root has tenant && resource.root.tenant == principal.tenant else true)","code":"each","message":"the user is in an organisation of another tenant"}"#;
+
 fn bundle(rules: &[&str], entities: &str) -> Bundle {
     let read = |text: &&str| DataRule::from_value(Value::parse(text.as_bytes()).unwrap(), "").unwrap();
     Bundle {
@@ -76,6 +79,22 @@ fn rules_are_checked_against_the_schema() {
         (rule("A::User", "true } unless { false"), "it is more than one expression"),
         (rule("A::User", "context.now == 1"), "now"),
         (rule("A::User", "resource.level == 1"), "there is no `resource`"),
+        (
+            rule("A::User", "action == A::Action::\"read\"").replace('{', r#"{"each_parent":"A::Org","#),
+            "`must` is about `principal`, which is the entity, and `resource`, its parent; there is no `action`",
+        ),
+        (
+            rule("A::User", "resource.level == 1").replace('{', r#"{"each_parent":"A::Org","#),
+            "attribute `level` on entity type `A::Org` not found",
+        ),
+        (
+            rule("A::User", "true").replace('{', r#"{"each_parent":"A::Orgs","#),
+            "`each_parent`: the schema declares no entity type `A::Orgs`; did you mean `A::Org`?",
+        ),
+        (
+            rule("A::Org", "true").replace('{', r#"{"each_parent":"A::User","#),
+            "`each_parent`: the schema puts no `A::Org` in a `A::User`, so the rule would hold nothing",
+        ),
     ] {
         let problems = load(&[&text], "[]").map(|_| ()).unwrap_err();
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -186,15 +205,72 @@ fn parents_are_those_that_an_attribute_names() {
 }
 
 #[test]
+fn each_parent_is_asked_about() {
+    let orgs = [org(0, Some("t"), None, false), org(1, Some("t"), None, false), org(2, Some("u"), None, false)];
+    let in_all = |parents: &[usize]| {
+        let parents: Vec<String> = parents.iter().map(|id| format!(r#"{{"type":"A::Org","id":"{id}"}}"#)).collect();
+        user(1, 1, "t", 9, 1).replace(r#"{"type":"A::Org","id":"9"}"#, &parents.join(","))
+    };
+    let other = r#"[{"update":{"uid":"A::Org::\"1\"","attrs":{"tenant":"u"}}}]"#;
+    for (parents, expected, later) in [
+        (&[][..], None, None),
+        (&[0], None, None),
+        (
+            &[0, 1],
+            None,
+            Some(
+                r#"`A::User::"1"` breaks the rule `each`: the user is in an organisation of another tenant (its parent: `A::Org::"1"`)"#,
+            ),
+        ),
+        (&[0, 1, 2], Some(r#"(its parent: `A::Org::"2"`)"#), None),
+        // one that is not stored has no tenant
+        (&[0, 7], Some(r#"(its parent: `A::Org::"7"`)"#), None),
+    ] {
+        let all = format!("{}\n{}", orgs.join("\n"), in_all(parents));
+        let fresh = load(&[EACH], &all).map_err(|found| shown(&found));
+        let (state, _) = load(&[EACH], &orgs.join("\n")).unwrap();
+        let told = |changed| match changed {
+            Ok(_) => None,
+            Err(Refused::Rule(found)) => Some(shown(&found)),
+            Err(other) => panic!("{parents:?}: {other:?}"),
+        };
+        let upsert = format!(r#"[{{"upsert":{}}}]"#, in_all(parents));
+        let changed = told(transact(&state, &upsert, Dangling::Keep));
+        let Ok((loaded, _)) = fresh else {
+            let found = fresh.map(|_| ()).unwrap_err();
+            assert!(expected.is_some_and(|expected| found.contains(expected)), "{parents:?}: {found}");
+            assert!(
+                expected.is_some_and(|expected| changed.as_ref().is_some_and(|it| it.contains(expected))),
+                "{changed:?}"
+            );
+            continue;
+        };
+        assert_eq!((changed, expected), (None, None), "{parents:?}");
+        // what a parent has may change later
+        let then = told(transact(&loaded, other, Dangling::Keep));
+        match (later, then) {
+            (None, None) => {}
+            (Some(later), Some(then)) if then.contains(later) => {}
+            (_, then) => panic!("{parents:?}: {then:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_change_is_judged_as_a_load_is() {
     let (mut refused, mut taken) = (0, 0);
-    for seed in 0..60_u64 {
+    for seed in 0..100_u64 {
         let mut dice = seed;
         let mut roll = |n: usize| {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((dice >> 33) % n as u64) as usize
         };
-        let rules = if seed < 40 { [TENANT, BELOW, ROOT, LEVEL] } else { [TENANT, HOME, ROOT, LEVEL] };
+        let rules = match seed {
+            0..40 => [TENANT, BELOW, ROOT, LEVEL],
+            40..60 => [TENANT, HOME, ROOT, LEVEL],
+            60..80 => [EACH, ROOT, LEVEL, BELOW],
+            _ => [EACH, LEVEL, HOME, ROOT],
+        };
         let mut world: BTreeMap<String, String> = BTreeMap::new();
         for id in 0..4_usize {
             world.insert(format!("A::Org::\"{id}\""), org(id, Some("t"), id.checked_sub(1), false));
@@ -234,5 +310,5 @@ fn a_change_is_judged_as_a_load_is() {
             }
         }
     }
-    assert!(refused > 50 && taken > 50, "{refused} {taken}");
+    assert!(refused > 80 && taken > 80, "{refused} {taken}");
 }
