@@ -437,8 +437,8 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
         LogSink::Stdout => Sink::Stdout,
         LogSink::File(path) => Sink::File(path.clone()),
     };
-    let config::DecisionLogSettings { queue, queue_bytes, overflow, ref mask, .. } = settings.decision_log;
-    let log = LogSettings { sink, queue, queue_bytes, overflow, mask: mask.clone() };
+    let config::DecisionLogSettings { queue, queue_bytes, overflow, ref mask, explain, .. } = settings.decision_log;
+    let log = LogSettings { sink, queue, queue_bytes, overflow, mask: mask.clone(), explain };
     DecisionLog::open(log, metrics.clone()).map(Some).map_err(|error| {
         let path = match &settings.decision_log.sink {
             LogSink::File(path) => path.clone(),

@@ -17,6 +17,9 @@ use crate::cli::test::{count, denied_by, policy_error};
 /// Policies that decided nothing and are shown without `--all`: of a denial, and of an allow.
 const NEAREST: [usize; 2] = [3, 1];
 
+/// Policies that are shown with `--all`.
+const MOST_SHOWN: usize = 100;
+
 /// The longest text of a clause in a line, in characters.
 const LONGEST: usize = 110;
 
@@ -49,7 +52,7 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
     for error in &explanation.diagnostics.errors {
         writeln!(page.to, "policy error {}", policy_error(error))?;
     }
-    let Shown { failed, decided, others, left } = shown(explanation, all);
+    let Shown { failed, decided, others, rest } = shown(explanation, all);
     if !failed.is_empty() {
         page.heading("forbids that could not be evaluated")?;
         failed.iter().try_for_each(|policy| page.policy(policy, true))?;
@@ -63,15 +66,13 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
         decided.iter().try_for_each(|policy| page.policy(policy, true))?;
     }
     if !others.is_empty() {
-        page.heading("what else could apply, the nearest first")?;
+        page.heading(others_in_words(&others))?;
         others.iter().try_for_each(|policy| page.policy(policy, all))?;
     } else if decided.is_empty() && failed.is_empty() {
-        let what = if explanation.policies.is_empty() { "policy" } else { "permit" };
-        writeln!(page.to, "\nno {what} is about this action and these types")?;
+        writeln!(page.to, "\n{}", none_in_words(explanation))?;
     }
-    if left > 0 {
-        let hint = if all { "" } else { "; `--all` shows them" };
-        writeln!(page.to, "  {}{hint}", toned(format!("and {} besides", count(left, "policy")), Tone::Faint, color))?;
+    if let Some(rest) = rest {
+        writeln!(page.to, "  {}", toned(rest, Tone::Faint, color))?;
     }
     write_changes(explanation, &mut page)
 }
@@ -94,8 +95,36 @@ struct Shown<'e> {
     decided: Vec<&'e ExplainedPolicy>,
     /// Those that came nearest.
     others: Vec<&'e ExplainedPolicy>,
-    /// How many are not shown.
-    left: usize,
+    /// How many are not shown, in words.
+    rest: Option<String>,
+}
+
+/// Where no policy is shown.
+fn none_in_words(explanation: &Explanation) -> &'static str {
+    if explanation.policies_farther == 0 { "there is no permit" } else { "no permit comes near" }
+}
+
+/// What stands above the policies that did not decide.
+fn others_in_words(others: &[&ExplainedPolicy]) -> &'static str {
+    // as the engine has it: near is of whose scope at most one part does not hold
+    let is_near = |policy: &ExplainedPolicy| policy.scope.iter().filter(|part| part.result != Truth::True).count() <= 1;
+    if others.iter().any(|policy| is_near(policy)) {
+        "what else could apply, the nearest first"
+    } else {
+        "no permit comes near; the nearest of all"
+    }
+}
+
+/// The policies that are not shown.
+fn rest_in_words(near: usize, farther: usize, all: bool) -> Option<String> {
+    let rest = match (near, farther) {
+        (0, 0) => return None,
+        (near, 0) => format!("and {} besides", count(near, "policy")),
+        (0, farther) => format!("and {} farther off", count(farther, "policy")),
+        (near, farther) => format!("and {} besides, and {farther} farther off", count(near, "policy")),
+    };
+    let shows = if near + farther > MOST_SHOWN { "more" } else { "them" };
+    Some(if all { rest } else { format!("{rest}; `--all` shows {shows}") })
 }
 
 /// Whether a policy that did not decide says something of the decision: a forbid that does not hold is no reason for a
@@ -117,8 +146,10 @@ fn shown(explanation: &Explanation, all: bool) -> Shown<'_> {
     let total = others.len() + explanation.policies_left_out;
     let most = if all { usize::MAX } else { NEAREST[usize::from(explanation.decision.is_allow())] };
     let others: Vec<_> = others.into_iter().filter(|policy| all || matters(explanation, policy)).take(most).collect();
-    let left = total - others.len();
-    Shown { failed, decided, others, left }
+    // what is farther off says something where nothing decided
+    let farther = if decided.is_empty() && failed.is_empty() { explanation.policies_farther } else { 0 };
+    let rest = rest_in_words(total - others.len(), farther, all);
+    Shown { failed, decided, others, rest }
 }
 
 fn write_changes(explanation: &Explanation, page: &mut Page<'_>) -> io::Result<()> {
@@ -142,11 +173,11 @@ pub(super) fn write_nearest(explanation: &Explanation, color: bool, to: &mut dyn
     let policies = &explanation.policies;
     let nearest = policies.iter().find(decides).or_else(|| policies.iter().find(|policy| matters(explanation, policy)));
     let Some(nearest) = nearest else {
-        let what = if policies.is_empty() { "policy" } else { "permit" };
-        return writeln!(page.to, "  no {what} is about this action and these types");
+        return writeln!(page.to, "  {}", none_in_words(explanation));
     };
     let decided = decides(&nearest);
-    writeln!(page.to, "  {}", if decided { "decided by" } else { "the nearest policy" })?;
+    let by = if explanation.kind == ExplanationKind::Allowed { "permitted by" } else { "decided by" };
+    writeln!(page.to, "  {}", if decided { by } else { "the nearest policy" })?;
     page.policy(nearest, decided)
 }
 

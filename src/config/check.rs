@@ -256,7 +256,8 @@ impl Checker<'_> {
         if queue_bytes < LEAST_LOG_QUEUE {
             self.report(&["decision_log", "queue_bytes"], "must be at least 64KiB: larger records would never fit");
         }
-        DecisionLogSettings { sink, queue: raw.queue.get(), queue_bytes, overflow: raw.overflow, mask }
+        let (overflow, explain) = (raw.overflow, raw.explain);
+        DecisionLogSettings { sink, queue: raw.queue.get(), queue_bytes, overflow, mask, explain }
     }
 
     fn level(&mut self, level: &str) {

@@ -431,6 +431,8 @@ section! {
         /// Context attributes whose values are hidden: dotted paths below `context`, `*` for any one level.
         #[schemars(with = "Vec<String>")]
         mask: Vec<Option<String>> = Vec::new(),
+        /// What the line of a denial says of its reasons: `off` nothing more, `ids` the kind of the denial and the ids of the policies that came nearest, `full` what `POST /v1/explain` answers. The answer waits for it, some milliseconds at most.
+        explain: ExplainMode = ExplainMode::Off,
     }
 }
 

@@ -314,6 +314,8 @@ pub struct DecisionLogSettings {
     pub overflow: Overflow,
     /// Context attributes whose values are hidden.
     pub mask: Vec<MaskPath>,
+    /// How much the lines of denials say of the reasons.
+    pub explain: ExplainMode,
 }
 
 /// Where decision records go.

@@ -20,9 +20,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use crate::config::{MaskPath, Overflow};
+use crate::config::{ExplainMode, MaskPath, Overflow};
+use crate::decide::{CheckError, why};
 use crate::telemetry::{Metrics, start_thread, supervised};
 pub(super) use line::{DecisionRecord, Record};
+use palisade_engine::ExplainOptions;
+use palisade_engine::model::{Decision, Explanation};
 use queue::Queue;
 pub use sink::Sink;
 use sink::{Health, Output};
@@ -55,6 +58,8 @@ pub struct LogSettings {
     pub overflow: Overflow,
     /// Context attributes whose values are hidden.
     pub mask: Vec<MaskPath>,
+    /// How much the lines of denials say of the reasons.
+    pub explain: ExplainMode,
 }
 
 /// The outcome of a record.
@@ -74,6 +79,7 @@ pub struct DecisionLog {
     shared: Arc<Shared>,
     overflow: Overflow,
     mask: Vec<MaskPath>,
+    explain: ExplainMode,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -83,7 +89,7 @@ impl DecisionLog {
     /// # Errors
     /// If the file cannot be opened or the thread not started.
     pub fn open(settings: LogSettings, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let LogSettings { sink, queue, queue_bytes, overflow, mask } = settings;
+        let LogSettings { sink, queue, queue_bytes, overflow, mask, explain } = settings;
         let output = Output::open(&sink)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(queue_bytes, queue),
@@ -95,7 +101,30 @@ impl DecisionLog {
         let mut writer = LogWriter::new(sink, output, shared.clone(), overflow != Overflow::Drop);
         let work = supervised("palisade-decision-log", metrics, move || writer.run());
         let thread = start_thread("palisade-decision-log", None, work)?;
-        Ok(Self { shared, overflow, mask, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, overflow, mask, explain, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Whether the line of a decision has an explanation: that of a denial, if one is wanted.
+    pub(super) fn explains(&self, decision: &Decision) -> bool {
+        self.explain != ExplainMode::Off && !decision.outcome.is_allow()
+    }
+
+    /// How it is explained.
+    pub(super) fn options(&self) -> ExplainOptions {
+        ExplainOptions {
+            without_changes: self.explain == ExplainMode::Ids,
+            masks: self.mask.iter().map(MaskPath::names).collect(),
+            ..ExplainOptions::default()
+        }
+    }
+
+    /// An explanation as JSON, or why there is none.
+    pub(super) fn told(&self, explained: Result<&Explanation, &CheckError>) -> Option<String> {
+        let told = match explained {
+            Ok(explained) => why::told(self.explain, explained)?,
+            Err(error) => why::without(why::unavailable(error)),
+        };
+        Some(told.to_string())
     }
 
     /// Puts a record into the queue, if there is room.

@@ -8,6 +8,7 @@ mod pool;
 mod sample;
 mod unasked;
 mod verify;
+pub mod why;
 
 use std::cell::Cell;
 use std::fmt;
@@ -108,7 +109,7 @@ pub struct Next<'a, 's> {
 enum AtOnce {
     /// It is decided, counted and recorded, or cannot be.
     Done(Result<Arc<Decision>, CheckError>),
-    /// It is decided, and its record waits for room.
+    /// It is decided, and its record waits for room, or for an explanation.
     Unrecorded(Made),
     /// Only the reference can decide it.
     ByReference,
@@ -119,6 +120,8 @@ struct Made {
     decision: Arc<Decision>,
     cached: bool,
     took: Duration,
+    /// An explanation as JSON, for the decision log.
+    why: Option<String>,
 }
 
 /// Until when a request that comes now may be decided by the reference, where it has to be.
@@ -171,8 +174,8 @@ impl BatchTime {
 
 impl Made {
     fn record<'a>(&'a self, request: &'a AccessRequest<'a>, call: Call<'a>) -> Record<'a> {
-        let Self { decision, cached, took } = self;
-        Record::Decision(DecisionRecord { request, decision, cached: *cached, took: *took, call })
+        let Self { decision, cached, took, why } = self;
+        Record::Decision(DecisionRecord { request, decision, cached: *cached, took: *took, why: why.as_deref(), call })
     }
 }
 
@@ -254,7 +257,7 @@ impl Pdp {
                 other => (snapshot.clone(), other),
             }
         };
-        Box::pin(self.check_later(at_once, &snapshot, request, now, reference_deadline(), call)).await
+        Box::pin(self.check_later(at_once, &snapshot, request, now, (reference_deadline(), true), call)).await
     }
 
     /// Decides one request at a snapshot and a time (milliseconds since 1970) that the caller holds, so that several
@@ -272,7 +275,7 @@ impl Pdp {
     ) -> Result<Arc<Decision>, CheckError> {
         match self.check_at_once(snapshot, request, now, call, None) {
             AtOnce::Done(result) => result,
-            other => Box::pin(self.check_later(other, snapshot, request, now, deadline, call)).await,
+            other => Box::pin(self.check_later(other, snapshot, request, now, (deadline, true), call)).await,
         }
     }
 
@@ -289,9 +292,10 @@ impl Pdp {
         deadline: Instant,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
+        let is_alone = next.is_none();
         match self.check_at_once(snapshot, request, now, call, next) {
             AtOnce::Done(result) => result,
-            other => Box::pin(self.check_later(other, snapshot, request, now, deadline, call)).await,
+            other => Box::pin(self.check_later(other, snapshot, request, now, (deadline, is_alone), call)).await,
         }
     }
 
@@ -305,6 +309,7 @@ impl Pdp {
         next: Option<Next<'_, '_>>,
     ) -> AtOnce {
         let started = Instant::now();
+        let is_alone = next.is_none();
         let Some(result) = self.cached(snapshot, request, now, next) else { return AtOnce::ByReference };
         let took = started.elapsed();
         let (decision, cached) = match result {
@@ -315,29 +320,38 @@ impl Pdp {
             }
         };
         self.sample(snapshot, request, now, &decision);
-        let made = Made { decision, cached, took };
+        let made = Made { decision, cached, took, why: None };
         let Some(log) = &self.log else { return AtOnce::Done(self.recorded(Recorded::Fine, made, call)) };
+        if is_alone && log.explains(&made.decision) {
+            return AtOnce::Unrecorded(made);
+        }
         match log.record(&made.record(request, call)) {
             Recorded::Wait => AtOnce::Unrecorded(made),
             recorded => AtOnce::Done(self.recorded(recorded, made, call)),
         }
     }
 
-    /// Does what cannot be done at once: asks the reference, or waits for the log.
+    /// Does what cannot be done at once: asks the reference, explains a denial for the log unless it is one of many, or waits
+    /// for the log.
     async fn check_later(
         &self,
         at_once: AtOnce,
         snapshot: &Arc<Snapshot>,
         request: &AccessRequest<'_>,
         now: i64,
-        deadline: Instant,
+        (deadline, is_alone): (Instant, bool),
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
-        let made = match at_once {
+        let mut made = match at_once {
             AtOnce::Done(result) => return result,
             AtOnce::Unrecorded(made) => made,
             AtOnce::ByReference => self.make_by_reference(snapshot, request, now, deadline).await?,
         };
+        if let Some(log) = self.log.as_ref().filter(|log| is_alone && log.explains(&made.decision)) {
+            // the decision stands, with an explanation or without
+            let explained = self.explain(snapshot, request, now, log.options()).await;
+            made.why = log.told(explained.as_ref());
+        }
         let recorded = match &self.log {
             Some(log) => log.record_patiently(&made.record(request, call), deadline).await,
             None => Recorded::Fine,
@@ -366,7 +380,7 @@ impl Pdp {
             with_key(snapshot, request, |key| keep(cache, key, &decision));
         }
         self.sample(snapshot, request, now, &decision);
-        Ok(Made { decision, cached: false, took })
+        Ok(Made { decision, cached: false, took, why: None })
     }
 
     /// Says why `request` is decided as it is at a snapshot and a time that the caller holds. Nothing is counted or

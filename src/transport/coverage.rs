@@ -42,6 +42,7 @@ fn policy((id, seen): &(PolicyId, SeenPolicy)) -> Json {
         "id": &**id,
         "file": seen.file,
         "line": seen.line,
+        "decisions": seen.decisions,
         "in_scope": seen.in_scope,
         "parts": seen.parts.iter().map(part).collect::<Vec<_>>(),
     })

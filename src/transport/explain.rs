@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use serde_json::json;
-
 use crate::config::ExplainMode;
-use crate::decide::{self, CheckError};
+use crate::decide::{self, why};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::native::write_decision;
 use crate::transport::respond::{self, Answer, Problem};
-use palisade_engine::model::explanation::{Effect, ExplainedPolicy, ExplanationKind, Truth};
-use palisade_engine::model::{AccessRequest, DeniedBy, Explanation, RequestError, Value};
+use http::StatusCode;
+use palisade_engine::model::{AccessRequest, RequestError, Value};
 use palisade_engine::{ExplainOptions, Snapshot};
 
 /// `POST /v1/explain`: the request of a check, with `all` where more is to be shown. Nothing is decided for a caller here,
@@ -90,71 +87,20 @@ pub(super) async fn shown(
     now: i64,
 ) -> Shown {
     let mode = services.explain;
-    let without = |why: &str| Shown { json: json!({"unavailable": why}), words: None };
+    let without = |why: &str| Shown { json: why::without(why), words: None };
     if mode == ExplainMode::Off {
         return without("off");
     }
     let options = ExplainOptions { without_changes: mode == ExplainMode::Ids, ..options(services, false) };
     match services.pdp.explain(snapshot, request, now, options).await {
         Ok(explained) => {
-            let full = mode == ExplainMode::Full;
-            let words = Some(in_words(&explained, full));
-            Shown { json: if full { json!(explained) } else { ids_of(&explained) }, words }
+            let words = Some(why::in_words(&explained, mode == ExplainMode::Full));
+            Shown { json: why::told(mode, &explained).unwrap_or_else(|| why::without("off")), words }
         }
-        Err(error) => without(unavailable(&error)),
-    }
-}
-
-/// What an administrator reads first: which policies decided, or came nearest; if `full`, also what of the nearest does not
-/// hold.
-fn in_words(explained: &Explanation, full: bool) -> String {
-    let decided = explained.diagnostics.reason.join(", ");
-    let nearest =
-        explained.policies.iter().find(|policy| policy.effect == Effect::Permit && policy.result != Truth::True);
-    let nearest = nearest.map(|policy| {
-        let failing = policy.scope.iter().chain(&policy.clauses).find(|clause| clause.result != Truth::True);
-        match failing.filter(|_| full) {
-            Some(clause) => format!(" {} comes nearest: `{}` does not hold.", policy.id, clause.text),
-            None => format!(" {} comes nearest.", policy.id),
-        }
-    });
-    let nearest = nearest.unwrap_or_default();
-    match (explained.kind, &explained.diagnostics.denied_by) {
-        (ExplanationKind::Allowed, _) => format!("Allowed by {decided}."),
-        (ExplanationKind::Forbidden, _) => format!("Forbidden by {decided}."),
-        (ExplanationKind::NotPermitted, _) => format!("No policy permits it.{nearest}"),
-        (ExplanationKind::Errored, _) => {
-            let failed: Vec<&str> = explained.diagnostics.errors.iter().map(|error| &*error.policy_id).collect();
-            format!("No policy permits it, and these could not be evaluated: {}.{nearest}", failed.join(", "))
-        }
-        (ExplanationKind::DeniedByRule, Some(DeniedBy::UnknownEntity { entity })) => {
-            format!("Denied because {entity} is not in the store.")
-        }
-        (ExplanationKind::DeniedByRule, Some(DeniedBy::ForbidError { policy_id })) => {
-            format!("Denied because the forbid {policy_id} could not be evaluated.")
-        }
-        (ExplanationKind::DeniedByRule, None) => "Denied by a rule of the strict semantics.".to_owned(),
+        Err(error) => without(why::unavailable(&error)),
     }
 }
 
 fn options(services: &Services, all: bool) -> ExplainOptions {
     ExplainOptions { all, masks: services.masks.to_vec(), ..ExplainOptions::default() }
-}
-
-/// What shows nothing of entities, nor of what policies say.
-fn ids_of(explained: &Explanation) -> serde_json::Value {
-    // a forbid that does not hold is no reason for a denial, nor a permit that does not for an allow
-    let turns = |effect: Effect| (effect == Effect::Forbid) == explained.decision.is_allow();
-    let matters = |policy: &&ExplainedPolicy| policy.result != Truth::False || turns(policy.effect);
-    let ids: Vec<&str> = explained.policies.iter().filter(matters).map(|policy| &*policy.id).collect();
-    json!({"kind": explained.kind, "policies": ids})
-}
-
-fn unavailable(error: &CheckError) -> &'static str {
-    match error {
-        CheckError::Overloaded => "overloaded",
-        CheckError::TooSlow => "too_slow",
-        CheckError::Invalid(_) => "too_expensive",
-        CheckError::NotReady | CheckError::Internal | CheckError::Unrecorded => "internal",
-    }
 }

@@ -188,6 +188,13 @@ impl Rules {
         Ok(Some(Arc::new(Self { of_type, core: Arc::new(core), climbs, asks_parents })))
     }
 
+    /// What rules say of the parents of entities of a type: the code of the rule, the type of the parents, and the attribute
+    /// that names them.
+    pub(crate) fn parents_of(&self, ty: u32) -> impl Iterator<Item = (&str, u32, u32)> {
+        let rules = self.of_type.get(&ty).into_iter().flatten().filter(|rule| rule.level == Level::Refuse);
+        rules.flat_map(|rule| rule.parents.iter().map(|parents| (&*rule.code, parents.ty, parents.attribute)))
+    }
+
     /// The rules that stored entities break: of `among`, or of all.
     ///
     /// # Errors

@@ -178,11 +178,10 @@ fn decide(explained: &mut [Explained<'_>], ready: &Ready, now: i64) -> io::Resul
         for one in explained {
             let Ok(Outcome::Checks(checks)) = &one.outcome else { continue };
             let answers = checks.iter().map(|check| match &built {
-                Ok((snapshot, _)) => snapshot.decide(check, now).map_err(|error| error.message).map(|decision| {
-                    let denied = !decision.outcome.is_allow();
-                    let explained = denied.then(|| snapshot.explain(check, now, &why::options(false)).ok());
-                    (decision, explained.flatten())
-                }),
+                Ok((snapshot, _)) => snapshot
+                    .decide(check, now)
+                    .map_err(|error| error.message)
+                    .map(|decision| (decision, snapshot.explain(check, now, &why::options(false)).ok())),
                 Err(_) => Err("the bundle cannot be used".to_owned()),
             });
             one.answers = Some(answers.collect());

@@ -135,11 +135,19 @@ fn a_forbid_that_does_not_hold_hides_no_permit() {
         |ty: &str, id: &str| format!(r#"{{"uid": {{"type": "{ty}", "id": "{id}"}}, "attrs": {{}}, "parents": []}}"#);
     let entities = format!("[{},{},{}]", entity("Guest", "g"), entity("Staff", "ann"), entity("Doc", "d"));
     let test = "tests:\n  - {name: one, principal: 'Guest::g', action: edit, resource: 'Doc::d', expect: allow}\n";
+    // only the action is another, and only the action and the type are
+    let other = "@id(\"guest-read\") permit (principal is Guest, action == Action::\"read\", resource);\n";
+    let both = "@id(\"staff-read\") permit (principal is Staff, action == Action::\"read\", resource);\n";
     let near = "permit staff-edit";
+    let none = "no permit comes near";
     for (policies, shown, hidden) in [
-        (edit.to_owned(), &[near][..], &["is about this action"][..]),
-        (format!("{edit}{forbid}"), &[near], &["is about this action", "nearest policy\n    forbid f"]),
-        (forbid.to_owned(), &["no permit is about this action and these types"], &["nearest policy\n    forbid f"]),
+        (edit.to_owned(), &[near][..], &[none][..]),
+        (other.to_owned(), &["permit guest-read", "1 of 3 parts does not hold"], &[none]),
+        (format!("{other}{edit}"), &["permit guest-read"], &[none]),
+        (both.to_owned(), &["permit staff-read", "2 of 3 parts do not hold"], &[]),
+        (format!("{both}{edit}"), &[near], &[none]),
+        (format!("{edit}{forbid}"), &[near], &[none, "nearest policy\n    forbid f"]),
+        (forbid.to_owned(), &["there is no permit"], &["nearest policy\n    forbid f"]),
     ] {
         let dir = only(&[
             ("policies/p.cedar", &policies),
@@ -156,7 +164,7 @@ fn a_forbid_that_does_not_hold_hides_no_permit() {
             let ran = palisade(asked);
             // `--all` shows what says nothing as well
             let all = asked.contains(&"--all");
-            for text in shown.iter().filter(|_| !all || policies.contains("staff")) {
+            for text in shown.iter().filter(|_| !all || policies.contains("permit")) {
                 assert!(ran.out.contains(text), "{policies}{asked:?}: no `{text}`\n{}{}", ran.out, ran.err);
             }
             for text in hidden {

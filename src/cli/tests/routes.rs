@@ -128,7 +128,9 @@ fn routes_are_explained_linted_and_tested() {
     let named = palisade(&["routes", "explain", "GET /dongle/devices/d-dk/", "-l", "User::\"u-dk-fda-dm\""]);
     assert_eq!(named.exit, Exit::Success, "{}{}", named.out, named.err);
     // of what the route does, only what concerns the request, in lines that can be read
-    let long: Vec<&str> = named.out.lines().filter(|line| line.chars().count() > 120).collect();
+    let (of_route, why) = named.out.split_once("  permitted by\n").unwrap();
+    assert!(why.contains("permit autopi.") && why.contains("when "), "an allow says why too: {why}");
+    let long: Vec<&str> = of_route.lines().filter(|line| line.chars().count() > 120).collect();
     assert!(long.is_empty() && !named.out.contains("query.customer"), "{long:#?}");
     assert!(named.out.contains("more rules do not apply to this request)"), "{}", named.out);
     let asked = palisade(&["routes", "explain", "GET /dongle/devices/d-dk/?customer_id=1"]);

@@ -58,16 +58,16 @@ pub(in crate::cli) fn write(
         picture.text(24, "", &format!("{name:<10}{}", uid));
         picture.y += LINE;
     }
-    let Shown { failed, decided, others, left } = shown(explanation, all);
+    let Shown { failed, decided, others, rest } = shown(explanation, all);
     for (title, policies) in [("could not be evaluated", failed), ("decided by", decided), ("nearest", others)] {
         if !policies.is_empty() {
             picture.heading(title);
             policies.into_iter().for_each(|policy| picture.policy(policy));
         }
     }
-    if left > 0 {
+    if let Some(rest) = rest {
         picture.y += LINE;
-        picture.text(24, "faint", &format!("and {} besides", crate::cli::test::count(left, "policy")));
+        picture.text(24, "faint", &rest);
     }
     picture.changes(explanation);
     picture.y += LINE;

@@ -26,6 +26,8 @@ pub(in crate::decide) struct DecisionRecord<'a> {
     pub(in crate::decide) decision: &'a Arc<Decision>,
     pub(in crate::decide) cached: bool,
     pub(in crate::decide) took: Duration,
+    /// An explanation as JSON.
+    pub(in crate::decide) why: Option<&'a str>,
     pub(in crate::decide) call: Call<'a>,
 }
 
@@ -81,7 +83,7 @@ pub(super) fn write(out: &mut Vec<u8>, most: usize, record: &Record<'_>, mask: &
 
 impl Limited<'_> {
     fn decision(&mut self, record: &DecisionRecord<'_>, mask: &[MaskPath]) -> io::Result<()> {
-        let DecisionRecord { request, decision, cached, took, call } = *record;
+        let DecisionRecord { request, decision, cached, took, why, call } = *record;
         self.write_all(b"\",\"revision\":\"")?;
         self.write_all(decision.revision.text().as_str().as_bytes())?;
         self.call(call)?;
@@ -127,7 +129,12 @@ impl Limited<'_> {
         }
         self.write_all(if cached { b",\"cached\":true" } else { b",\"cached\":false" })?;
         self.write_all(b",\"duration_us\":")?;
-        self.micros(took)
+        self.micros(took)?;
+        if let Some(why) = why {
+            self.write_all(b",\"explanation\":")?;
+            self.write_all(why.as_bytes())?;
+        }
+        Ok(())
     }
 
     fn unasked(&mut self, record: &UnaskedRecord<'_>) -> io::Result<()> {
@@ -389,7 +396,8 @@ mod tests {
         });
         let call = Call { transport: crate::telemetry::Transport::Native, request_id: "i", trace: None };
         let (cached, took) = (false, Duration::from_nanos(1_002));
-        let record = Record::Decision(DecisionRecord { request: &request, decision: &decision, cached, took, call });
+        let record =
+            Record::Decision(DecisionRecord { request: &request, decision: &decision, cached, took, why: None, call });
         let mut out = Vec::new();
         write(&mut out, usize::MAX, &record, &[]).unwrap();
         let whole = out.len();

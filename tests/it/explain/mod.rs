@@ -5,6 +5,8 @@ mod cost;
 mod domain;
 mod http;
 mod live;
+mod many;
+mod near;
 mod oracle;
 mod seen;
 mod session;
@@ -39,6 +41,12 @@ pub(super) fn edited(
 ) -> (Vec<Json>, AccessRequest<'static>) {
     let mut entities: Vec<Json> = snapshot.entities().map(|entity| entity.to_json()).collect();
     let mut request = request.clone();
+    make(&mut entities, &mut request, edit);
+    (entities, request)
+}
+
+/// Makes an edit.
+fn make(entities: &mut Vec<Json>, request: &mut AccessRequest<'static>, edit: &Proposed) {
     let mut change = |entity: &str, change: &dyn Fn(&mut Json)| {
         let uid = uid_json(entity);
         match entities.iter_mut().find(|known| known["uid"] == uid) {
@@ -68,7 +76,6 @@ pub(super) fn edited(
             request.context = self::value(&context);
         }
     }
-    (entities, request)
 }
 
 fn put(members: &mut Json, path: &[String], value: Option<&Json>) {

@@ -190,7 +190,10 @@ fn compare_changes(
             continue;
         }
         for change in &explained.changes {
-            let (entities, request) = edited(snapshot, request, &change.edit);
+            let (mut entities, mut request) = edited(snapshot, request, &change.edit);
+            for edit in &change.with {
+                super::make(&mut entities, &mut request, edit);
+            }
             let bundle = Bundle {
                 entities: vec![Document::held("edited", serde_json::to_vec(&entities).unwrap())],
                 ..world.clone()

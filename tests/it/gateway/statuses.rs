@@ -406,6 +406,24 @@ fn the_client_has_one_address_or_none() {
 }
 
 #[test]
+fn the_decision_log_says_why_a_check_was_denied() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("decisions.jsonl");
+    let gate = Gate::with(ROUTES, POLICIES, json!({"decision_log": {"sink": file, "explain": "ids"}}));
+    let bob = bearer("bob");
+    for (n, dialect) in DIALECTS.into_iter().enumerate() {
+        let answer = get("a.test", "/d/7", &[("authorization", bob.as_str())]).send(gate.addr(), dialect);
+        assert_eq!(answer.status, 403, "{dialect:?}: {answer:?}");
+        let whole = || std::fs::read_to_string(&file).unwrap_or_default();
+        gate.server.until("a line more", |_| whole().lines().count() == n + 1);
+        let line: Value = serde_json::from_str(whole().lines().last().unwrap()).unwrap();
+        assert_eq!(line["explanation"], json!({"kind": "not_permitted", "policies": ["ann"]}), "{line:#}");
+        // nothing of it reaches the client
+        assert!(!answer.text().contains("ann") && !answer.headers.iter().any(|(_, value)| value.contains("ann")));
+    }
+}
+
+#[test]
 fn the_decision_log_has_checks_and_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::candidates::Lineage;
 use super::env::Env;
 use super::index::{Actions, Scope, Scopes};
-use super::misses::{FAR, distance};
+use super::misses::{Distance, FAR, distance};
 use super::{CompiledSet, Condition};
 use crate::derived::{Filed, Grants, Kind, List, MadeLink, NONE};
 use crate::model::PolicyId;
@@ -290,13 +290,13 @@ pub(crate) fn made_near(
     found
 }
 
-/// The links that data make of whose scope at most one part does not hold, each with how far it is from the request, and
-/// whether there were more than `most` of one key.
-pub(super) fn made_misses(
+/// Links that data make, all those of whose scope at most one part does not hold among them, and whether there were more than
+/// `most` of one key.
+pub(super) fn made_near_misses(
     snapshot: &Snapshot,
-    [principal, action, resource]: [&Lineage; 3],
+    [principal, action, resource]: &[Lineage; 3],
     most: usize,
-) -> (Vec<(u32, PolicyId)>, bool) {
+) -> (Vec<MadeLink>, bool) {
     let (grants, mut made, mut bounded) = (&snapshot.grants, Vec::new(), false);
     if grants.is_empty() {
         return (Vec::new(), false);
@@ -316,21 +316,28 @@ pub(super) fn made_misses(
             let form = snapshot.core.compiled.form(link.template);
             (principal == NONE || resource == NONE) && super::candidates::of_action(&form.scopes.action, action)
         };
-        let mut others = snapshot.all_made().take(most.saturating_mul(4)).filter(of_action);
+        let mut all = snapshot.all_made();
+        let mut others = all.by_ref().take(most.saturating_mul(4)).filter(of_action);
         made.extend(others.by_ref().take(most));
         bounded |= others.next().is_some();
+        bounded |= all.next().is_some();
     }
-    made.sort_unstable_by_key(|link| (link.grant.entity, link.grant.declaration, link.template));
-    made.dedup();
-    let far = |link: &MadeLink| {
-        let form = snapshot.core.compiled.form(link.template);
-        let bound = form.bound(link.slots());
-        let of_action = super::candidates::of_action(&form.scopes.action, action);
-        distance(snapshot, bound.principal, principal)
-            + distance(snapshot, bound.resource, resource)
-            + if of_action { 0 } else { FAR }
-    };
-    let mut found: Vec<(u32, MadeLink)> = made.iter().map(|link| (far(link), *link)).collect();
-    found.sort_by_key(|(distance, _)| *distance);
-    (found.iter().map(|(distance, link)| (*distance, snapshot.id_of(link))).collect(), bounded)
+    (made, bounded)
+}
+
+/// How far the scope of a link that data make is from the request, and whether it forbids.
+pub(super) fn made_distance(
+    snapshot: &Snapshot,
+    link: &MadeLink,
+    [principal, action, resource]: &[Lineage; 3],
+) -> (Distance, bool) {
+    let form = snapshot.core.compiled.form(link.template);
+    let bound = form.bound(link.slots());
+    let of_action = super::candidates::of_action(&form.scopes.action, action);
+    let distance = Distance::of([
+        distance(snapshot, bound.principal, principal),
+        if of_action { 0 } else { FAR },
+        distance(snapshot, bound.resource, resource),
+    ]);
+    (distance, form.forbids)
 }

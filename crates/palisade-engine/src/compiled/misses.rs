@@ -1,14 +1,17 @@
-//! Which policies nearly apply to a request: those of whose scope at most one part does not hold.
+//! How near a policy is to a request, and which are near.
+//!
+//! A policy is near if at most one part of its scope does not hold, whichever part it is; all others are farther off. Each
+//! has a distance, and the nearest come first. Nothing else says what near is.
 //!
 //! The index files a policy once, so it does not find one whose rarest key is what the request misses. Here each
-//! policy is filed at most twice more, as sorted pairs: so that it is found where its action and its resource hold, and
-//! where its action and its principal do. Only explanations look here, and none of them at more than some pairs.
+//! policy is filed a few times more, as sorted pairs, so that it is found by any two parts of its scope: by the entities
+//! that it names, or by its action and by its type of principal where it names none. Only explanations look here, and none
+//! of them at more than some pairs. Those that are farther off are looked through as they stand, some of them.
 
-use std::collections::HashSet;
-
-use super::candidates::Lineage;
-use super::granted::made_misses;
+use super::candidates::{Lineage, of_action};
+use super::granted::{made_distance, made_near_misses};
 use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
+use crate::derived::MadeLink;
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
 use crate::store::{PairEdits, Pairs, pair};
@@ -16,12 +19,17 @@ use crate::store::{PairEdits, Pairs, pair};
 /// Pairs that one explanation looks at under one key at most. Policies of texts come before links.
 const MOST_OF_A_KEY: usize = 20_000;
 
+/// Policies, and links that data make, among which those that are farther off are looked for.
+const MOST_FARTHER: usize = 4_096;
+
 /// The files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Misses {
     principal: Pairs,
     resource: Pairs,
     action: Pairs,
+    /// By the type of the principal, where neither it nor the resource is an entity.
+    types: Pairs,
     /// Under one key.
     others: Pairs,
 }
@@ -32,17 +40,22 @@ pub(super) struct Refiled {
     principal: PairEdits,
     resource: PairEdits,
     action: PairEdits,
+    types: PairEdits,
     others: PairEdits,
 }
 
 /// The key of those that have no other.
 const OTHERS: u32 = 0;
 
+/// The key of those that take principals of any type.
+const ANY_TYPE: u32 = u32::MAX;
+
 /// Where a policy is filed.
 enum File {
     Principal(u64),
     Resource(u64),
     Action(u64),
+    Types(u64),
     Others(u64),
 }
 
@@ -51,9 +64,13 @@ fn files(position: u32, scopes: &Scopes) -> impl Iterator<Item = File> {
     let of_action = p.is_none() || r.is_none();
     let keys = if of_action { action_keys(&scopes.action) } else { &[] };
     let others = (of_action && scopes.action == Actions::Any).then_some(File::Others(pair(OTHERS, position)));
+    let types = (p.is_none() && r.is_none() && scopes.action != Actions::Any).then(|| {
+        let ty = if let Scope::Type(ty) = scopes.principal { ty } else { ANY_TYPE };
+        File::Types(pair(ty, position))
+    });
     let entities = p.map(|(_, id)| File::Principal(pair(id, position))).into_iter();
     let entities = entities.chain(r.map(|(_, id)| File::Resource(pair(id, position))));
-    entities.chain(keys.iter().map(move |id| File::Action(pair(*id, position)))).chain(others)
+    entities.chain(keys.iter().map(move |id| File::Action(pair(*id, position)))).chain(types).chain(others)
 }
 
 impl Refiled {
@@ -64,6 +81,7 @@ impl Refiled {
                 File::Principal(pair) => drop(self.principal.insert(pair, added)),
                 File::Resource(pair) => drop(self.resource.insert(pair, added)),
                 File::Action(pair) => drop(self.action.insert(pair, added)),
+                File::Types(pair) => drop(self.types.insert(pair, added)),
                 File::Others(pair) => drop(self.others.insert(pair, added)),
             }
         }
@@ -73,13 +91,14 @@ impl Refiled {
 impl Misses {
     /// Files all policies.
     pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes>) -> Self {
-        let (mut principal, mut resource, mut action, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let [mut principal, mut resource, mut action, mut types, mut others] = [const { Vec::new() }; 5];
         for (position, scopes) in policies.enumerate() {
             for file in files(position as u32, scopes) {
                 match file {
                     File::Principal(pair) => principal.push(pair),
                     File::Resource(pair) => resource.push(pair),
                     File::Action(pair) => action.push(pair),
+                    File::Types(pair) => types.push(pair),
                     File::Others(pair) => others.push(pair),
                 }
             }
@@ -92,105 +111,161 @@ impl Misses {
             principal: sorted(principal),
             resource: sorted(resource),
             action: sorted(action),
+            types: sorted(types),
             others: sorted(others),
         }
     }
 
     /// All that is filed.
     #[cfg(test)]
-    pub(super) fn pairs(&self) -> [Vec<u64>; 4] {
-        [&self.principal, &self.resource, &self.action, &self.others].map(Pairs::pairs)
+    pub(super) fn pairs(&self) -> [Vec<u64>; 5] {
+        [&self.principal, &self.resource, &self.action, &self.types, &self.others].map(Pairs::pairs)
     }
 
     /// The files after what is filed otherwise.
     pub(super) fn with(&self, refiled: &Refiled) -> Self {
-        let Refiled { principal, resource, action, others } = refiled;
+        let Refiled { principal, resource, action, types, others } = refiled;
         Self {
             principal: self.principal.with(principal),
             resource: self.resource.with(resource),
             action: self.action.with(action),
+            types: self.types.with(types),
             others: self.others.with(others),
         }
     }
 }
 
-/// A policy that could apply, and how far its scope is from the request.
+/// How far the scope of a policy is from a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Distance {
+    /// 0 where the scope holds, 1 for each part that a change of the hierarchy could mend, 2 for another entity of the type,
+    /// and [`FAR`] for another action or type.
+    pub sum: u32,
+    /// How many parts do not hold.
+    pub missing: u8,
+}
+
+/// No change of entities makes up for this. More than a policy has conditions that are told apart.
+pub(crate) const FAR: u32 = 100;
+
+impl Distance {
+    /// Of the parts on principal, action and resource.
+    pub(super) fn of(parts: [u32; 3]) -> Self {
+        Self { sum: parts.iter().sum(), missing: parts.iter().filter(|part| **part > 0).count() as u8 }
+    }
+
+    /// Whether at most one part does not hold.
+    pub(crate) fn is_near(self) -> bool {
+        self.missing <= 1
+    }
+}
+
+/// A policy, and how far its scope is from the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Near {
     /// Its id.
     pub id: PolicyId,
-    /// 0 where the scope holds, 1 for each part that a change of the hierarchy could mend, more for others.
-    pub distance: u32,
+    /// How far it is.
+    pub distance: Distance,
+    /// Whether it forbids.
+    pub forbids: bool,
 }
 
-/// The policies that could apply.
+/// The policies that are near, or those that are farther off.
 #[derive(Debug, Default)]
 pub(crate) struct Nearby {
-    /// Sorted by distance, then as they stand in the texts.
+    /// Sorted by distance, then as they stand in the texts; links that data make come after others.
     pub found: Vec<Near>,
-    /// Whether there were more pairs than are looked at.
+    /// Whether there were more than are looked at.
     pub bounded: bool,
 }
 
-/// No change of entities makes up for this.
-pub(crate) const FAR: u32 = 100;
+/// Principal, action and resource of a request, each with what is above it.
+pub(crate) type Lineages = [Lineage; 3];
 
-/// The policies of whose scope at most one part does not hold.
-pub(crate) fn nearby(snapshot: &Snapshot, principal: &Lineage, action: &Lineage, resource: &Lineage) -> Nearby {
-    let set = &snapshot.core.compiled;
+/// The policies that are near.
+pub(crate) fn nearby(snapshot: &Snapshot, of: &Lineages) -> Nearby {
+    let [principal, action, resource] = of;
+    let files = &snapshot.core.compiled.misses;
     let mut bounded = false;
     let mut positions: Vec<u32> = Vec::new();
-    for (pairs, keys) in [
-        (&set.misses.principal, &principal.all),
-        (&set.misses.resource, &resource.all),
-        (&set.misses.action, &action.all),
-    ] {
-        for key in keys {
-            let before = positions.len();
-            positions.extend(pairs.of(*key).take(MOST_OF_A_KEY + 1));
-            if positions.len() - before > MOST_OF_A_KEY {
-                positions.pop();
-                bounded = true;
-            }
+    let mut look = |pairs: &Pairs, key: u32| {
+        let before = positions.len();
+        positions.extend(pairs.of(key).take(MOST_OF_A_KEY + 1));
+        if positions.len() - before > MOST_OF_A_KEY {
+            positions.pop();
+            bounded = true;
         }
+    };
+    for (pairs, lineage) in [(&files.principal, principal), (&files.resource, resource), (&files.action, action)] {
+        lineage.all.iter().for_each(|key| look(pairs, *key));
     }
-    let before = positions.len();
-    positions.extend(set.misses.others.of(OTHERS).take(MOST_OF_A_KEY + 1));
-    if positions.len() - before > MOST_OF_A_KEY {
-        positions.pop();
-        bounded = true;
-    }
+    principal.ty.into_iter().chain([ANY_TYPE]).for_each(|ty| look(&files.types, ty));
+    look(&files.others, OTHERS);
     positions.sort_unstable();
     positions.dedup();
-    let mut found: Vec<(u32, u32)> = Vec::new();
-    for position in positions {
-        let Some(entry) = set.entries.get(position as usize) else { continue };
-        let of_action = match &entry.scopes.action {
-            Actions::Any => true,
-            Actions::Is(id) => action.own == Some(*id),
-            Actions::In(ids) => holds_for_any(ids, &action.all),
-        };
-        let distance = distance(snapshot, entry.scopes.principal, principal)
-            + distance(snapshot, entry.scopes.resource, resource)
-            + if of_action { 0 } else { FAR };
-        found.push((distance, position));
-    }
-    found.sort_unstable();
-    let found = found.into_iter().filter_map(|(distance, position)| {
-        let id = set.entries.get(position as usize)?.id.clone();
-        Some(Near { id, distance })
-    });
-    let mut found: Vec<Near> = found.collect();
-    let (made, more) = made_misses(snapshot, [principal, action, resource], MOST_OF_A_KEY);
-    if !made.is_empty() {
-        found.extend(made.into_iter().map(|(distance, id)| Near { id, distance }));
-        found.sort_by_key(|near| near.distance);
-    }
-    Nearby { found, bounded: bounded | more }
+    let found = of_entries(snapshot, positions.into_iter(), of, Distance::is_near);
+    let (made, more) = made_near_misses(snapshot, of, MOST_OF_A_KEY);
+    Nearby { found: with_made(snapshot, found, made, of, Distance::is_near), bounded: bounded | more }
 }
 
-fn holds_for_any(ids: &[u32], all: &HashSet<u32>) -> bool {
-    ids.iter().any(|id| all.contains(id))
+/// The policies that are not near.
+pub(crate) fn farther(snapshot: &Snapshot, of: &Lineages) -> Nearby {
+    let is_far = |distance: Distance| !distance.is_near();
+    let entries = snapshot.core.compiled.entries.len();
+    let found = of_entries(snapshot, 0..entries.min(MOST_FARTHER) as u32, of, is_far);
+    let mut all = snapshot.all_made();
+    let made: Vec<MadeLink> = all.by_ref().take(MOST_FARTHER).collect();
+    let bounded = entries > MOST_FARTHER || all.next().is_some();
+    Nearby { found: with_made(snapshot, found, made, of, is_far), bounded }
+}
+
+/// Policies by distance, and in the order of their positions.
+fn of_entries(
+    snapshot: &Snapshot,
+    positions: impl Iterator<Item = u32>,
+    [principal, action, resource]: &Lineages,
+    wanted: impl Fn(Distance) -> bool,
+) -> Vec<Near> {
+    let set = &snapshot.core.compiled;
+    let mut found: Vec<(Distance, u32)> = positions
+        .filter_map(|position| {
+            let entry = set.entries.get(position as usize).filter(|entry| !entry.is_gone())?;
+            let distance = Distance::of([
+                distance(snapshot, entry.scopes.principal, principal),
+                if of_action(&entry.scopes.action, action) { 0 } else { FAR },
+                distance(snapshot, entry.scopes.resource, resource),
+            ]);
+            wanted(distance).then_some((distance, position))
+        })
+        .collect();
+    found.sort_unstable();
+    let near = found.into_iter().filter_map(|(distance, position)| {
+        let entry = set.entries.get(position as usize)?;
+        Some(Near { id: entry.id.clone(), distance, forbids: entry.forbids })
+    });
+    near.collect()
+}
+
+/// The same with links that data make.
+fn with_made(
+    snapshot: &Snapshot,
+    mut found: Vec<Near>,
+    mut made: Vec<MadeLink>,
+    of: &Lineages,
+    wanted: impl Fn(Distance) -> bool,
+) -> Vec<Near> {
+    if made.is_empty() {
+        return found;
+    }
+    made.sort_unstable_by_key(|link| (link.grant.entity, link.grant.declaration, link.template));
+    made.dedup();
+    found.extend(made.iter().filter_map(|link| {
+        let (distance, forbids) = made_distance(snapshot, link, of);
+        wanted(distance).then(|| Near { id: snapshot.id_of(link), distance, forbids })
+    }));
+    found.sort_by_key(|near| near.distance);
+    found
 }
 
 /// How far a part of a scope is from an entity.

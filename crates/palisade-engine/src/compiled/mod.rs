@@ -41,7 +41,7 @@ pub(crate) use brought::check_brought;
 pub(crate) use candidates::{Lineage, candidates, near};
 pub(crate) use decide::{Unsettled, decide};
 pub(crate) use granted::{made_candidates, made_near};
-pub(crate) use misses::{FAR, Nearby, nearby};
+pub(crate) use misses::{Lineages, Near, Nearby, farther, nearby};
 pub use series::Series;
 pub(crate) use set::Compiling;
 pub(crate) use slice::{Seen, by_reference, everything, reached};

@@ -248,6 +248,13 @@ fn gone() -> Entry {
     Entry { scopes, condition, needs: None, forbids: false, slots: [UNLINKED; 2], id: PolicyId::from("") }
 }
 
+impl Entry {
+    /// Whether it stands where no policy is: every policy has an id.
+    pub(super) fn is_gone(&self) -> bool {
+        self.id.is_empty()
+    }
+}
+
 fn scope(constraint: &Constraint, slot: u32, draft: &mut Draft) -> Result<Scope, TooLarge> {
     let mut entity = |reference: &EntityReference| match reference {
         EntityReference::EUID(uid) => intern(uid, draft),

@@ -13,8 +13,8 @@ use crate::store::{Draft, Store};
 /// The direct parents of one type, and the attribute that names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parents {
-    ty: u32,
-    attribute: u32,
+    pub ty: u32,
+    pub attribute: u32,
 }
 
 /// What is wrong with the `parents` of a rule, in words. Its `each` is in the schema.

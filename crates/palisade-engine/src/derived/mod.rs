@@ -13,6 +13,7 @@ mod brought;
 mod check;
 mod grants;
 mod list;
+mod look;
 mod path;
 mod pending;
 mod shards;

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::links;
 use super::scene::{plain, shown};
+use crate::broken::broken;
 use crate::export;
 use crate::model::explanation::Proposed;
 use crate::model::{AccessRequest, Decision, Edit, Value};
@@ -27,6 +28,8 @@ pub(super) enum Target {
 pub(super) enum Change {
     /// The entity gets a parent.
     AddParent(EntityUID, EntityUID),
+    /// The same: a group that is in what is wanted.
+    Join { entity: EntityUID, group: EntityUID, wanted: EntityUID },
     /// The entity loses a parent.
     RemoveParent(EntityUID, EntityUID),
     /// A value is put into a place, or taken away from it.
@@ -35,6 +38,19 @@ pub(super) enum Change {
     Elements { target: Target, value: Json, elements: Vec<Json>, added: bool },
     /// An entity that is not stored is added, with these attributes.
     AddEntity(EntityUID, Json),
+    /// Several changes of one entity that a data rule ties.
+    Together(Tied),
+}
+
+/// Changes of one entity that a data rule ties.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tied {
+    /// At least one.
+    pub changes: Vec<Change>,
+    /// The code of the rule.
+    pub rule: String,
+    /// For a move: where the entity is then, and the attribute that says so.
+    pub to: Option<(EntityUID, String)>,
 }
 
 /// Cedar's JSON form of a value, if it has one.
@@ -82,8 +98,15 @@ fn plain_time(value: &Json) -> Option<String> {
 }
 
 impl Change {
-    /// As the answer names it.
-    pub(super) fn edit(&self) -> Proposed {
+    /// As the answer names it: one, but for changes that are tied.
+    pub(super) fn edits(&self) -> Vec<Proposed> {
+        match self {
+            Self::Together(tied) => tied.changes.iter().flat_map(Self::edits).collect(),
+            change => vec![change.edit()],
+        }
+    }
+
+    fn edit(&self) -> Proposed {
         let of = |target: &Target, value: Option<Json>| match target {
             Target::Attribute(entity, path) => {
                 Proposed::SetAttribute { entity: shown(entity), path: path.clone(), tag: false, value }
@@ -94,7 +117,13 @@ impl Change {
             Target::Context(path) => Proposed::SetContext { path: path.clone(), value },
         };
         match self {
-            Self::AddParent(entity, parent) => Proposed::AddParent { entity: shown(entity), parent: shown(parent) },
+            Self::Together(tied) => match tied.changes.as_slice() {
+                [first, ..] => first.edit(),
+                [] => broken("changes that are tied, and none"),
+            },
+            Self::AddParent(entity, parent) | Self::Join { entity, group: parent, .. } => {
+                Proposed::AddParent { entity: shown(entity), parent: shown(parent) }
+            }
             Self::RemoveParent(entity, parent) => {
                 Proposed::RemoveParent { entity: shown(entity), parent: shown(parent) }
             }
@@ -110,6 +139,8 @@ impl Change {
     pub(super) fn entity(&self) -> Option<&EntityUID> {
         match self {
             Self::AddParent(entity, _) | Self::RemoveParent(entity, _) | Self::AddEntity(entity, _) => Some(entity),
+            Self::Join { entity, .. } => Some(entity),
+            Self::Together(tied) => tied.changes.first().and_then(Self::entity),
             Self::Set(target, _) | Self::Elements { target, .. } => match target {
                 Target::Attribute(entity, _) | Target::Tag(entity, _) => Some(entity),
                 Target::Context(_) => None,
@@ -126,7 +157,8 @@ impl Change {
             _ => 3,
         };
         match self {
-            Self::AddParent(entity, _) | Self::RemoveParent(entity, _) => of_entity(entity),
+            Self::AddParent(entity, _) | Self::RemoveParent(entity, _) | Self::Join { entity, .. } => of_entity(entity),
+            Self::Together(tied) => tied.changes.first().map_or(3, |first| first.reach(principal, resource)),
             Self::Set(target, _) | Self::Elements { target, .. } => match target {
                 Target::Attribute(entity, _) | Target::Tag(entity, _) => of_entity(entity),
                 Target::Context(_) => 1,
@@ -154,6 +186,11 @@ impl Change {
             return words;
         }
         match self {
+            Self::Join { entity, group, wanted } => {
+                let change = Self::AddParent(entity.clone(), group.clone()).words(adds);
+                format!("{change}, which is in `{}`", shown(wanted))
+            }
+            Self::Together(tied) => tied.words(adds),
             Self::AddEntity(entity, attributes) => links::in_words(entity, attributes, in_words),
             Self::AddParent(entity, parent) if adds => {
                 format!("add `{}` with the parent `{}`", shown(entity), shown(parent))
@@ -182,41 +219,61 @@ impl Change {
         now: i64,
         go_on: GoOn<'_>,
     ) -> Option<Decision> {
+        let changed = match self {
+            Self::Set(Target::Context(path), value) => in_context(request, path, value.clone())?,
+            Self::Elements { target: Target::Context(path), value, .. } => {
+                in_context(request, path, Some(value.clone()))?
+            }
+            change => change_entity(snapshot, request, change.entity()?, |json| change.alter(json))?,
+        };
+        changed.decided(snapshot, request, now, go_on)
+    }
+
+    /// Makes a change of an entity in its JSON form.
+    fn alter(&self, json: &mut Json) -> Option<()> {
         let (target, value) = match self {
-            Self::AddParent(entity, parent) => {
-                let changed = change_entity(snapshot, request, entity, |json| parents(json, parent, true))?;
-                return changed.decided(snapshot, request, now, go_on);
-            }
-            Self::RemoveParent(entity, parent) => {
-                let changed = change_entity(snapshot, request, entity, |json| parents(json, parent, false))?;
-                return changed.decided(snapshot, request, now, go_on);
-            }
-            Self::AddEntity(entity, attributes) => {
-                let whole = |json: &mut Json| {
-                    json["attrs"] = attributes.clone();
-                    Some(())
-                };
-                return change_entity(snapshot, request, entity, whole)?.decided(snapshot, request, now, go_on);
+            Self::AddParent(_, parent) | Self::Join { group: parent, .. } => return parents(json, parent, true),
+            Self::RemoveParent(_, parent) => return parents(json, parent, false),
+            Self::Together(tied) => return tied.changes.iter().try_for_each(|change| change.alter(json)),
+            Self::AddEntity(_, attributes) => {
+                json["attrs"] = attributes.clone();
+                return Some(());
             }
             Self::Set(target, value) => (target, value.clone()),
             Self::Elements { target, value, .. } => (target, Some(value.clone())),
         };
-        let changed = match target {
-            Target::Context(path) => {
-                let mut context = request.context.to_json();
-                put(&mut context, path, value)?;
-                Changed::Request(Box::new(AccessRequest { context: read(&context)?, ..request.clone() }))
-            }
-            Target::Attribute(entity, path) => {
-                change_entity(snapshot, request, entity, |json| put(json.get_mut("attrs")?, path, value))?
-            }
-            Target::Tag(entity, key) => change_entity(snapshot, request, entity, |json| {
+        match target {
+            Target::Context(_) => None,
+            Target::Attribute(_, path) => put(json.get_mut("attrs")?, path, value),
+            Target::Tag(_, key) => {
                 let tags = json.as_object_mut()?.entry("tags").or_insert_with(|| json!({}));
                 put(tags, std::slice::from_ref(key), value)
-            })?,
-        };
-        changed.decided(snapshot, request, now, go_on)
+            }
+        }
     }
+}
+
+impl Tied {
+    fn words(&self, adds: bool) -> String {
+        let rule = &self.rule;
+        if let (Some((to, attribute)), Some(entity), false) =
+            (&self.to, self.changes.first().and_then(Change::entity), adds)
+        {
+            let (entity, to) = (shown(entity), shown(to));
+            return format!(
+                "move `{entity}` to `{to}`: its parent and its `{attribute}`, which the data rule `{rule}` ties"
+            );
+        }
+        let words: Vec<String> = self.changes.iter().map(|change| change.words(adds)).collect();
+        format!("{}: the data rule `{rule}` ties them", words.join(", and "))
+    }
+}
+
+/// Another member of the context.
+fn in_context<'a>(request: &AccessRequest<'a>, path: &[String], value: Option<Json>) -> Option<Changed<'a>> {
+    let mut context = request.context.to_json();
+    put(&mut context, path, value)?;
+    Some(Changed::Request(Box::new(AccessRequest { context: read(&context)?, ..request.clone() })))
 }
 
 impl Target {

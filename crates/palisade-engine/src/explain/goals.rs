@@ -6,10 +6,12 @@ use cedar_policy_core::ast::{
 use serde_json::{Value as Json, json};
 
 use super::edits::{Change, Target, json_of};
+use super::groups;
 use super::scene::{Gave, Scene, as_entities, as_entity};
 use super::tree::{conjuncts, disjuncts};
 use super::values::{self, Masks};
 use crate::schema::{SchemaModel, Type};
+use crate::snapshot::Snapshot;
 
 /// Changes of one clause.
 const MOST_OF_A_CLAUSE: usize = 24;
@@ -22,6 +24,7 @@ const MOST_LEVELS: usize = 64;
 
 /// What could turn conditions of one policy.
 pub(super) struct Goals<'g> {
+    pub snapshot: &'g Snapshot,
     pub scene: &'g Scene<'g>,
     pub slots: &'g SlotEnv,
     pub schema: Option<&'g SchemaModel>,
@@ -220,6 +223,12 @@ impl Goals<'_> {
         let targets = of_b.map(as_entities).unwrap_or_default();
         if want {
             for target in targets.iter().take(MOST_PLACES) {
+                if !self.may_be_above(&from, target) {
+                    continue;
+                }
+                for group in groups::leading_to(self.snapshot, self.scene, &from, target) {
+                    self.push(Change::Join { entity: from.clone(), group, wanted: target.clone() });
+                }
                 self.push(Change::AddParent(from.clone(), target.clone()));
             }
             self.bounded |= targets.len() > MOST_PLACES;
@@ -257,6 +266,12 @@ impl Goals<'_> {
         for other in of_a.map(|value| self.others(value)).unwrap_or_default() {
             self.set(a, other);
         }
+    }
+
+    /// Whether the schema allows it.
+    fn may_be_above(&self, from: &EntityUID, target: &EntityUID) -> bool {
+        let declared = self.schema.map(|schema| schema.core().get_entity_type(target.entity_type()));
+        declared.is_none_or(|declared| declared.is_some_and(|it| it.has_descendant_entity_type(from.entity_type())))
     }
 
     /// An entity and those nearest above it.
@@ -348,7 +363,7 @@ impl Goals<'_> {
             Some(Type::String) => vec![json!("")],
             Some(Type::Set(_)) => vec![json!([])],
             Some(Type::Record(_)) => vec![json!({})],
-            Some(Type::Entity(name)) => self.of_type(name).iter().map(entity_json).collect(),
+            Some(Type::Entity(name)) => self.some_of_type(name).iter().map(entity_json).collect(),
             Some(Type::Extension(name)) => sample(name).into_iter().collect(),
             Some(Type::Unknown) => Vec::new(),
             None => vec![json!(true)],
@@ -356,6 +371,12 @@ impl Goals<'_> {
         for sample in samples {
             self.push(Change::Set(target.clone(), Some(sample)));
         }
+    }
+
+    /// Entities of a type: those of the request, or else some that are stored.
+    fn some_of_type(&self, name: &str) -> Vec<EntityUID> {
+        let found = self.of_type(name);
+        if found.is_empty() { self.scene.stored_of_type(name, 2) } else { found }
     }
 
     /// Entities of the request that are of a type.
@@ -435,6 +456,7 @@ impl Goals<'_> {
                 let name = uid.entity_type().to_string();
                 let mut found = self.of_type(&name);
                 found.extend(self.scene.parents(uid));
+                found.extend(self.scene.stored_of_type(&name, 3));
                 found.retain(|other| other != &**uid && other.entity_type() == uid.entity_type());
                 found.iter().take(2).map(entity_json).collect()
             }

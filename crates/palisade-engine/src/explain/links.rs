@@ -1,5 +1,5 @@
-//! Single changes of data that make or unmake a link: a flag that `when` reads, a name more or less in a role, a new
-//! entity that grants, or one that grants elsewhere.
+//! Single changes of data that make or unmake a link: a flag that `when` reads, of an entity that grants or of what a link is
+//! about, a name more or less in a role, a new entity that grants, or one that grants elsewhere.
 //!
 //! What could turn a policy is found in its clauses. A link that is not there has none, so here links are made up: of each
 //! declaration and template with what is above the principal and the resource in the slots. Those that would hold show
@@ -7,14 +7,14 @@
 
 use std::collections::HashMap;
 
-use cedar_policy_core::ast::{EntityUID, Expr, Policy, PolicyID, SlotEnv, SlotId, Template, Var};
+use cedar_policy_core::ast::{EntityUID, Policy, PolicyID, SlotEnv, SlotId, Template, Var};
 use serde_json::{Map, Value as Json, json};
 
 use super::edits::{Change, Target};
 use super::goals::{entity_json, sample};
 use super::scene::{Gave, plain, shown};
 use super::search::Asked;
-use crate::derived::{Checked, Filed, Kind, MadeLink, NONE};
+use crate::derived::{Checked, Filed, Grant, Kind, MadeLink, NONE};
 use crate::export;
 use crate::model::PolicyId;
 use crate::model::explanation::Truth;
@@ -33,18 +33,31 @@ const MOST_LINKS: usize = 2_000;
 /// Made up links that would hold, of which it is worked out what would make them.
 const MOST_FITTING: usize = 12;
 
-/// Grants, and roles, that are looked at for one link.
+/// Changes of one kind that are tried for one link.
 const MOST_OF_A_LINK: usize = 4;
 
-/// Roles among which one that names a template is looked for.
-const MOST_ROLES: usize = 10_000;
+/// Entities that are looked at since they refer to a group or a place.
+const MOST_REFERRERS: usize = 64;
+
+/// Grants among which some of a declaration are looked for, and one whose role names a template.
+const MOST_GRANTS: usize = 4_096;
+
+/// Roles among which the one that names a template and least besides is looked for.
+const MOST_ROLES: usize = 256;
 
 /// Looks for the changes.
 pub(super) struct Links<'l> {
     asked: &'l Asked<'l>,
+    /// Principal and resource, each with those nearest above it.
+    above: [Vec<EntityUID>; 2],
+    /// The roles of declarations that were looked at, with what each names.
+    roles: Vec<(usize, Vec<(u32, Names)>)>,
     found: Vec<(Change, PolicyId)>,
     bounded: bool,
 }
+
+/// What a role names.
+type Names = Vec<std::sync::Arc<str>>;
 
 /// A link that would hold, and is not there.
 struct Fitting<'f> {
@@ -65,7 +78,9 @@ pub(super) fn changes<'j>(
         return (Vec::new(), false);
     }
     let is_allow = asked.decision.outcome.is_allow();
-    let mut links = Links { asked, found: Vec::new(), bounded: false };
+    let mut links =
+        Links { asked, above: [Vec::new(), Vec::new()], roles: Vec::new(), found: Vec::new(), bounded: false };
+    links.above = [Var::Principal, Var::Resource].map(|variable| links.above(variable));
     let mut forbidden = false;
     for (id, result, is_forbid) in judged {
         forbidden |= is_forbid && result != Truth::False;
@@ -95,12 +110,12 @@ impl Links<'_> {
         let snapshot = self.asked.snapshot;
         let Some(declaration) = snapshot.core.declared.get(made.grant.declaration) else { return };
         let template = snapshot.core.compiled.name(made.template).clone();
-        let Some(maker) = self.uid(made.grant.entity) else { return };
-        self.flag(declaration, &maker, false, id);
+        self.flag(declaration, made.grant.entity, false, id);
         if declaration.naming_path().is_some() {
             self.name(declaration, made.grant.holder, &template, false, id);
         }
-        // it could grant elsewhere, or what is above it could be taken away
+        self.elsewhere(declaration, made, id);
+        // it could grant elsewhere in more ways, or what is above it could be taken away
         self.bounded = true;
     }
 
@@ -108,7 +123,7 @@ impl Links<'_> {
     fn make(&mut self, forbids: bool) {
         let snapshot = self.asked.snapshot;
         let mut fitting = Vec::new();
-        let above = [Var::Principal, Var::Resource].map(|variable| self.above(variable));
+        let above = self.above.clone();
         let templates = self.templates(forbids);
         let mut made = 0;
         'all: for declaration in snapshot.core.declared.list() {
@@ -186,11 +201,13 @@ impl Links<'_> {
             _ => None,
         });
         if let Some(maker) = owns {
-            self.flag(declaration, &maker, true, template);
-            if let (Some(id), Some(path)) = (self.id(&maker), declaration.naming_path()) {
-                match path.contains('.') {
-                    false => self.name(declaration, id, template, true, template),
-                    true => self.of_role(declaration, &maker, path, template),
+            if let Some(maker) = self.id(&maker) {
+                self.flag(declaration, maker, true, template);
+                let store = &self.asked.snapshot.store;
+                let holder = declaration.holder_of(store, maker).filter(|holder| *holder != NONE);
+                if let Some(holder) = holder.filter(|holder| !self.names(declaration, *holder, template)) {
+                    self.name(declaration, holder, template, true, template);
+                    self.bounded |= declaration.naming_path().is_some_and(|path| path.contains('.'));
                 }
             }
             return;
@@ -201,33 +218,132 @@ impl Links<'_> {
         self.bounded = true;
     }
 
-    /// Grants that are there: their roles could name the template, or they could be of another place or group.
+    /// Grants that are there and lack one thing: the flag, the name of the template in their role, or the group or the place.
     fn of_grants(&mut self, fit: &Fitting<'_>) {
         let Fitting { declaration, template, slots } = fit;
+        let store = &self.asked.snapshot.store;
+        let Some(ids) = self.slot_ids(slots) else { return };
+        let (mut off, mut unnamed, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+        for maker in self.makers(declaration, ids) {
+            let is_off = declaration.flag_of(store, maker).is_some_and(|(_, is)| !is);
+            let holder = declaration.holder_of(store, maker);
+            let has = holder.is_some_and(|holder| self.names(declaration, holder, template));
+            let wrong = [0, 1].map(|slot| declaration.slot_of(store, maker, slot) != Some(ids[slot]));
+            match (is_off, has, wrong, holder) {
+                (true, true, [false, false], _) => off.push(maker),
+                (false, false, [false, false], Some(holder)) => unnamed.push((maker, holder)),
+                (false, true, [true, false], _) => elsewhere.push((maker, 0)),
+                (false, true, [false, true], _) => elsewhere.push((maker, 1)),
+                _ => {}
+            }
+        }
+        self.bounded |= [off.len(), unnamed.len(), elsewhere.len()].iter().any(|found| *found > MOST_OF_A_LINK);
+        for maker in off.into_iter().take(MOST_OF_A_LINK) {
+            self.flag(declaration, maker, true, template);
+        }
+        let role = if unnamed.is_empty() { None } else { self.role(declaration, template) };
+        for (maker, holder) in unnamed.into_iter().take(MOST_OF_A_LINK) {
+            self.name(declaration, holder, template, true, template);
+            if let (Some((attribute, _)), Some(role)) = (self.role_attribute(declaration), &role) {
+                self.set(maker, &attribute, role, template);
+            }
+        }
+        for (maker, slot) in elsewhere.into_iter().take(MOST_OF_A_LINK) {
+            let path = declaration.slot_texts()[slot].filter(|path| !path.contains('.'));
+            if let (Some(path), Some(uid)) = (path, &slots[slot]) {
+                self.set(maker, path, uid, template);
+            }
+        }
+    }
+
+    /// Another entity in an attribute of a stored one.
+    fn set(&mut self, maker: u32, attribute: &str, to: &EntityUID, policy: &PolicyId) {
+        if let Some(maker) = self.uid(maker) {
+            let target = Target::Attribute(maker, vec![attribute.to_owned()]);
+            self.push(Change::Set(target, Some(entity_json(to))), policy);
+        }
+    }
+
+    /// The attribute by which a grant names its role, where the role names the templates, and the type of roles.
+    fn role_attribute(&self, declaration: &Checked) -> Option<(String, String)> {
+        let (attribute, last) = declaration.naming_path()?.split_once('.')?;
+        let schema = self.asked.snapshot.core.schema.as_deref()?;
+        match &schema.entity_type(declaration.each())?.attributes.get(attribute)?.ty {
+            Type::Entity(name) if !last.contains('.') => Some((attribute.to_owned(), name.to_string())),
+            _ => None,
+        }
+    }
+
+    /// The ids of what fills the slots, [`NONE`] where there is none. `None` where one is not stored.
+    fn slot_ids(&self, slots: &[Option<EntityUID>; 2]) -> Option<[u32; 2]> {
+        let id = |uid: &Option<EntityUID>| uid.as_ref().map_or(Some(NONE), |uid| self.id(uid));
+        Some([id(&slots[0])?, id(&slots[1])?])
+    }
+
+    /// Whether a holder names a template; where the declaration does, the template fits it already.
+    fn names(&self, declaration: &Checked, holder: u32, template: &PolicyId) -> bool {
+        let names =
+            |holder| declaration.names(&self.asked.snapshot.store, holder).iter().any(|name| **name == **template);
+        holder == NONE || names(holder)
+    }
+
+    /// Entities that may make links of a declaration, for one of the two: those that grant, and those that refer to it and do
+    /// not. Sorted.
+    fn makers(&mut self, declaration: &Checked, ids: [u32; 2]) -> Vec<u32> {
         let snapshot = self.asked.snapshot;
-        let ids = slots.each_ref().map(|uid| uid.as_ref().and_then(|uid| self.id(uid)).unwrap_or(NONE));
-        let kinds = match ids {
-            [NONE, resource] => vec![(Kind::Resource, resource, 0)],
-            [principal, NONE] => vec![(Kind::Principal, principal, 1)],
-            [principal, resource] => vec![(Kind::BothByPrincipal, principal, 1), (Kind::BothByResource, resource, 0)],
-        };
-        let number = snapshot.core.compiled.number(template);
-        for (kind, under, other_slot) in kinds {
-            let of = |filed: &&Filed| filed.declaration == declaration.number as u32;
-            let filed = snapshot.grants.filed(kind, under).into_iter().flat_map(|list| list.iter());
-            for filed in filed.filter(of).take(MOST_OF_A_LINK) {
-                let names = snapshot.grants.templates(filed.declaration, filed.holder);
-                let has = number.is_some_and(|number| names.binary_search(&number).is_ok());
-                if filed.other == ids[other_slot] && !has && filed.holder != NONE {
-                    self.name(declaration, filed.holder, template, true, template);
-                }
-                let path = declaration.slot_texts()[other_slot].filter(|path| !path.contains('.'));
-                if filed.other != ids[other_slot]
-                    && has
-                    && let (Some(path), Some(uid), Some(maker)) = (path, &slots[other_slot], self.uid(filed.entity))
-                {
-                    let target = Target::Attribute(maker, vec![path.to_owned()]);
-                    self.push(Change::Set(target, Some(entity_json(uid))), template);
+        let (store, number) = (&snapshot.store, declaration.number as u32);
+        let each = store.symbols().type_id(declaration.each());
+        let mut found = Vec::new();
+        let mut bounded = false;
+        for id in ids.into_iter().filter(|id| *id != NONE) {
+            let referring = store.referrers(id).filter(|from| Some(store.type_of(*from)) == each);
+            let kinds = [Kind::Principal, Kind::Resource, Kind::BothByPrincipal, Kind::BothByResource];
+            let filed =
+                kinds.into_iter().filter_map(|kind| snapshot.grants.filed(kind, id)).flat_map(|list| list.iter());
+            let filed = filed.filter(|filed: &&Filed| filed.declaration == number).map(|filed| filed.entity);
+            let mut all = referring.take(MOST_REFERRERS + 1).chain(filed.take(MOST_REFERRERS + 1));
+            found.extend(all.by_ref().take(2 * MOST_REFERRERS));
+            bounded |= all.next().is_some();
+        }
+        if ids.contains(&NONE) {
+            // what fills the only slot may be wrong
+            let mut all = snapshot.grants.all();
+            let of = |grant: &Grant| grant.declaration == number;
+            let some = all.by_ref().take(MOST_GRANTS).filter(of).take(MOST_REFERRERS);
+            found.extend(some.map(|grant| grant.entity));
+            bounded |= all.next().is_some();
+        }
+        self.bounded |= bounded;
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// What would have a grant be of another group or place, or of none, or of another role.
+    fn elsewhere(&mut self, declaration: &Checked, made: &MadeLink, id: &PolicyId) {
+        let Some(maker) = self.uid(made.grant.entity) else { return };
+        let schema = self.asked.snapshot.core.schema.as_deref();
+        let Some(declared) = schema.and_then(|schema| schema.entity_type(declaration.each())) else { return };
+        for (path, now) in declaration.slot_texts().into_iter().zip(made.slots()) {
+            let member =
+                path.filter(|path| !path.contains('.')).and_then(|path| declared.attributes.get_key_value(path));
+            let (Some((path, member)), Some(now)) = (member, self.uid(now)) else { continue };
+            let target = Target::Attribute(maker.clone(), vec![path.clone()]);
+            if !member.required {
+                self.push(Change::Set(target.clone(), None), id);
+            }
+            let others = self.asked.scene.stored_of_type(&now.entity_type().to_string(), 3);
+            for other in others.iter().filter(|other| **other != now).take(2) {
+                self.push(Change::Set(target.clone(), Some(entity_json(other))), id);
+            }
+        }
+        if let Some((attribute, _)) = self.role_attribute(declaration) {
+            let template = self.asked.snapshot.core.compiled.name(made.template).clone();
+            let lacks = |(_, names): &&(u32, Names)| !names.iter().any(|name| **name == *template);
+            let others = self.roles(declaration).iter().filter(lacks).map(|(role, _)| *role).take(2);
+            for other in others.collect::<Vec<_>>() {
+                if let Some(other) = self.uid(other) {
+                    self.set(made.grant.entity, &attribute, &other, id);
                 }
             }
         }
@@ -262,18 +378,53 @@ impl Links<'_> {
                 attrs.insert((*own).to_owned(), if is_set { json!([name]) } else { name });
             }
             Some([role, _]) => {
-                let number = snapshot.core.compiled.number(template);
-                let naming = |number| snapshot.grants.naming(declaration.number as u32, number, MOST_ROLES);
-                let Some(holder) = number.and_then(naming).and_then(|holder| self.uid(holder)) else { return };
+                let Some(holder) = self.role(declaration, template) else { return };
                 attrs.insert((*role).to_owned(), entity_json(&holder));
             }
             Some(_) => return,
         }
-        if !fill(&declared.attributes, &mut attrs) {
+        let entity = |name: &str| self.some_of_type(name);
+        if !fill(&declared.attributes, &mut attrs, &entity) {
             return;
         }
         let Some(uid) = self.unused(each) else { return };
         self.push(Change::AddEntity(uid, Json::Object(attrs)), template);
+    }
+
+    /// The roles of a declaration, some of them, with what each names.
+    fn roles(&mut self, declaration: &Checked) -> &[(u32, Names)] {
+        let known = self.roles.iter().position(|(number, _)| *number == declaration.number);
+        let at = known.unwrap_or_else(|| {
+            let store = &self.asked.snapshot.store;
+            let ty = self.role_attribute(declaration).and_then(|(_, name)| store.symbols().type_id(&name));
+            let ids = ty.into_iter().flat_map(|ty| store.ids_of_type(ty)).take(MOST_ROLES + 1);
+            let roles = ids.map(|id| (id, declaration.names(store, id))).collect();
+            self.roles.push((declaration.number, roles));
+            self.roles.len() - 1
+        });
+        &self.roles[at].1
+    }
+
+    /// The role that names a template and least besides.
+    fn role(&mut self, declaration: &Checked, template: &PolicyId) -> Option<EntityUID> {
+        let roles = self.roles(declaration);
+        let naming = |(_, names): &&(u32, Names)| names.iter().any(|name| **name == **template);
+        let least = roles.iter().filter(naming).min_by_key(|(id, names)| (names.len(), *id)).map(|(id, _)| *id);
+        if roles.len() <= MOST_ROLES {
+            return self.uid(least?);
+        }
+        self.bounded = true;
+        // one that names it for a grant that is there
+        let snapshot = self.asked.snapshot;
+        let number = snapshot.core.compiled.number(template);
+        let naming = |number| snapshot.grants.naming(declaration.number as u32, number, MOST_GRANTS);
+        self.uid(least.or_else(|| naming(number?))?)
+    }
+
+    /// Some entity of a type that there is: of the request or above it, or stored.
+    fn some_of_type(&self, name: &str) -> Option<EntityUID> {
+        let near = self.above.iter().flatten().find(|uid| uid.entity_type().to_string() == name).cloned();
+        near.or_else(|| self.asked.scene.stored_of_type(name, 1).pop())
     }
 
     /// A name of an entity that is not stored.
@@ -287,14 +438,12 @@ impl Links<'_> {
     }
 
     /// The flag that `when` reads.
-    fn flag(&mut self, declaration: &Checked, maker: &EntityUID, wanted: bool, policy: &PolicyId) {
-        let Some(path) = declaration.when_text() else { return };
-        let mut names: Vec<&str> = path.split('.').collect();
-        let Some(last) = names.pop() else { return };
-        let Some(holder) = self.follow(maker, &names) else { return };
-        let flag = Expr::get_attr(Expr::val(holder.clone()), last.into());
-        let is = self.asked.scene.gives(&flag, &SlotEnv::new()).truth();
-        if (is == Truth::True) != wanted && self.asked.scene.knows(&holder) {
+    fn flag(&mut self, declaration: &Checked, maker: u32, wanted: bool, policy: &PolicyId) {
+        let flag = declaration.flag_of(&self.asked.snapshot.store, maker).filter(|(_, is)| *is != wanted);
+        let last = declaration.when_text().and_then(|path| path.rsplit('.').next());
+        if let (Some((holder, _)), Some(last)) = (flag, last)
+            && let Some(holder) = self.uid(holder)
+        {
             self.push(Change::Set(Target::Attribute(holder, vec![last.to_owned()]), Some(wanted.into())), policy);
         }
     }
@@ -316,22 +465,6 @@ impl Links<'_> {
             value.push(name.clone());
         }
         self.push(Change::Elements { target, value: value.into(), elements: vec![name], added }, policy);
-    }
-
-    /// A role of the maker itself: it could name the template.
-    fn of_role(&mut self, declaration: &Checked, maker: &EntityUID, path: &str, template: &PolicyId) {
-        let mut names: Vec<&str> = path.split('.').collect();
-        names.pop();
-        if let Some(holder) = self.follow(maker, &names).and_then(|uid| self.id(&uid)) {
-            self.name(declaration, holder, template, true, template);
-        }
-        self.bounded = true;
-    }
-
-    /// The entity that attributes lead to, read one after the other.
-    fn follow(&self, from: &EntityUID, names: &[&str]) -> Option<EntityUID> {
-        let read = names.iter().fold(Expr::val(from.clone()), |of, name| Expr::get_attr(of, (*name).into()));
-        self.asked.scene.entity(&read, &SlotEnv::new())
     }
 
     /// An entity of the request with those nearest above it.
@@ -366,16 +499,19 @@ impl Links<'_> {
     }
 }
 
+/// Finds some entity of a type.
+type Entity<'e> = &'e dyn Fn(&str) -> Option<EntityUID>;
+
 /// Gives what is required some value; says whether that can be done.
-fn fill(declared: &Members, attrs: &mut Map<String, Json>) -> bool {
+fn fill(declared: &Members, attrs: &mut Map<String, Json>, entity: Entity<'_>) -> bool {
     let missing = declared.iter().filter(|(name, member)| member.required && !attrs.contains_key(*name));
     let missing: Vec<(String, Option<Json>)> =
-        missing.map(|(name, member)| (name.clone(), of_type(&member.ty))).collect();
+        missing.map(|(name, member)| (name.clone(), of_type(&member.ty, entity))).collect();
     missing.into_iter().all(|(name, value)| value.is_some_and(|value| attrs.insert(name, value).is_none()))
 }
 
 /// Some value of a type, where that means nothing.
-fn of_type(ty: &Type) -> Option<Json> {
+fn of_type(ty: &Type, entity: Entity<'_>) -> Option<Json> {
     Some(match ty {
         Type::Bool => json!(false),
         Type::Long => json!(0),
@@ -383,10 +519,11 @@ fn of_type(ty: &Type) -> Option<Json> {
         Type::Set(_) => json!([]),
         Type::Record(members) => {
             let mut record = Map::new();
-            return fill(members, &mut record).then_some(Json::Object(record));
+            return fill(members, &mut record, entity).then_some(Json::Object(record));
         }
         Type::Extension(name) => return sample(name),
-        Type::Entity(_) | Type::Unknown => return None,
+        Type::Entity(name) => entity_json(&entity(name)?),
+        Type::Unknown => return None,
     })
 }
 

@@ -5,9 +5,10 @@
 //! decision of the usual path, which every explanation carries.
 //!
 //! - `scene` is the request with what its evaluation reads; `tree` takes a policy apart and evaluates the parts.
+//! - `pick` chooses the policies that are looked at.
 //! - `source` finds them in the text, `values` shows what they read.
-//! - `goals` says which single changes could turn a clause, `links` which could make a link or unmake one, `edits` makes
-//!   them, `search` tries them.
+//! - `goals` says which single changes could turn a clause, `groups` which group leads to what is wanted, `links` which
+//!   could make a link or unmake one, `ties` what a data rule ties to them; `edits` makes them, `search` tries them.
 //! - `seen` counts what many requests see of the parts.
 //!
 //! Nothing here grows with the number of policies or entities: candidates come from an index, and each bound that is met
@@ -15,12 +16,15 @@
 
 mod edits;
 mod goals;
+mod groups;
 mod links;
 mod mutate;
+mod pick;
 mod scene;
 mod search;
 mod seen;
 mod source;
+mod ties;
 mod tree;
 mod values;
 
@@ -28,7 +32,7 @@ mod values;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 pub use mutate::{Mutant, MutantSort, Mutants, Pool, Searched, Stage, Standing};
 pub use seen::{Outcomes, SeenPart, SeenPolicy, Sightings};
@@ -36,7 +40,7 @@ pub use seen::{Outcomes, SeenPart, SeenPolicy, Sightings};
 use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 
 use crate::broken::broken;
-use crate::compiled::{self, FAR, Lineage, Nearby};
+use crate::compiled::{self, Lineage};
 use crate::derived::MadeLink;
 use crate::export;
 use crate::model::explanation::{
@@ -46,6 +50,7 @@ use crate::model::{AccessRequest, Decision, DeniedBy, PolicyError, PolicyId, Req
 use crate::policies::{self, Kind, Linked, Site};
 use crate::reference;
 use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
+use pick::{Pick, Picked};
 use scene::{Gave, Scene};
 use source::Source;
 use tree::Tree;
@@ -53,7 +58,8 @@ use tree::Tree;
 /// What is to be explained, and how much of it.
 #[derive(Debug, Clone, Default)]
 pub struct ExplainOptions {
-    /// Show the nearest 100 policies instead of the nearest 10, and try four times as many changes.
+    /// Show the nearest 100 policies instead of the nearest 10, those that are farther off as well, and try four times as many
+    /// changes.
     pub all: bool,
     /// Explain these policies and no others, whether they could apply or not.
     pub only: Option<Vec<PolicyId>>,
@@ -96,8 +102,9 @@ struct Judged {
     policy: Policy,
     result: Truth,
     missing: usize,
-    /// The same, but what no change of the hierarchy makes up for counts more.
+    /// How far its scope is, and how many conditions do not hold.
     distance: usize,
+    is_near: bool,
     is_forbid: bool,
 }
 
@@ -143,38 +150,9 @@ impl Snapshot {
             let above = entities.ancestors(uid).into_iter().flatten().map(AsRef::<EntityUID>::as_ref);
             Lineage::new(self, uid.as_ref(), above)
         };
-        let [principal, action, resource] =
-            [cedar_request.principal(), cedar_request.action(), cedar_request.resource()].map(lineage);
-        let Nearby { found, bounded } = compiled::nearby(self, &principal, &action, &resource);
-        let could_apply = found.iter().take_while(|near| near.distance < FAR).count();
-        let mut ids: Vec<&PolicyId> = decision.reasons.iter().take(bounds.evaluated).collect();
-        ids.extend(decision.errors.iter().map(|error| &error.policy_id).take(bounds.evaluated));
-        let named: HashSet<&PolicyId> = ids.iter().copied().collect();
-        let others = found.iter().take(could_apply).map(|near| &near.id).filter(|id| !named.contains(id));
-        let mut total = ids.len() + others.clone().count();
-        ids.extend(others.take(bounds.evaluated));
-        // where nothing permits and no permit is about this action and these types, those about two of the three say most,
-        // and no forbid that is says more
-        let permits = |id: &PolicyId| self.site(id).is_some_and(|site| !site.forbids);
-        let is_bare = decision.reasons.is_empty() && decision.errors.is_empty() && !ids.iter().any(|id| permits(id));
-        if is_bare && !ids.is_empty() {
-            let far = found.iter().skip(could_apply).map(|near| &near.id).filter(|id| permits(id));
-            let far: Vec<&PolicyId> = far.take(bounds.shown).collect();
-            total += far.len();
-            ids.extend(far);
-        }
-        if ids.is_empty() {
-            // no policy is about this action and these types: then what is about two of the three says most
-            ids.extend(found.iter().map(|near| &near.id).take(bounds.shown));
-            total = ids.len();
-        }
-        if let Some(only) = &options.only {
-            ids = only.iter().filter(|id| self.decides(id)).collect();
-            total = ids.len();
-        }
-        let looked_at = bounds.evaluated.max(bounds.shown);
-        let far = found.iter().take(looked_at).map(|near| (&near.id, near.distance)).collect();
-        let mut judged = self.judge(&scene, ids, &far, &options.masks, go_on)?;
+        let lineages = [cedar_request.principal(), cedar_request.action(), cedar_request.resource()].map(lineage);
+        let Picked { picks, near, farther, bounded } = pick::pick(self, &lineages, &decision, options, bounds);
+        let mut judged = self.judge(&scene, picks, &options.masks, go_on)?;
         order(&mut judged, &decision);
         let shown = judged.len().min(bounds.shown);
         let policies = judged[..shown].iter().map(|judged| self.show(&scene, judged, options)).collect();
@@ -190,7 +168,8 @@ impl Snapshot {
             kind: self.kind(&decision),
             revision: decision.revision,
             policies,
-            policies_left_out: total - shown,
+            policies_left_out: near - judged[..shown].iter().filter(|judged| judged.is_near).count(),
+            policies_farther: farther + judged[shown..].iter().filter(|judged| !judged.is_near).count(),
             changes,
             search,
             diagnostics: Diagnostics {
@@ -231,37 +210,37 @@ impl Snapshot {
         }
     }
 
-    /// Evaluates policies, whole and in parts. `far` says how far the scopes of some are from the request.
+    /// Evaluates policies, whole and in parts.
     fn judge(
         &self,
         scene: &Scene<'_>,
-        ids: Vec<&PolicyId>,
-        far: &HashMap<&PolicyId, u32>,
+        picks: Vec<Pick>,
         masks: &values::Masks,
         go_on: GoOn<'_>,
     ) -> Result<Vec<Judged>, Undecided> {
         let policies = &self.core.policies;
         let whole = policies.trees.whole();
         let mut parsing = self.parsing();
-        let mut judged: Vec<Judged> = Vec::with_capacity(ids.len());
-        for id in ids {
+        let mut judged: Vec<Judged> = Vec::with_capacity(picks.len());
+        for Pick { id, distance, is_near } in picks {
             if !go_on() {
                 return Err(Undecided::GivenUp);
             }
-            let kept = whole.and_then(|set| set.policy(&cedar_policy::PolicyId::new(&**id)));
+            let kept = whole.and_then(|set| set.policy(&cedar_policy::PolicyId::new(&*id)));
             let policy = match kept {
                 Some(policy) => AsRef::<Policy>::as_ref(policy).clone(),
-                None => parsing.policy(id).map_err(RequestError::from)?,
+                None => parsing.policy(&id).map_err(RequestError::from)?,
             };
-            let site = self.known_site(id);
+            let site = self.known_site(&id);
             let tree = Tree::new(&policy, Source::new(site), masks);
             let holds = |condition: &Expr| matches!(scene.gives(condition, tree.slots()), Gave::Bool(true));
             let of_scope = tree.scope().iter().filter(|part| !holds(&part.condition)).count();
             let of_conditions = tree.conditions().iter().filter(|part| !holds(part.expression)).count();
             let result = scene.gives(&policy.condition(), policy.env()).truth();
             let missing = of_scope + of_conditions;
-            let distance = far.get(id).map_or(of_scope, |far| *far as usize) + of_conditions;
-            judged.push(Judged { id: id.clone(), policy, result, missing, distance, is_forbid: site.forbids });
+            let distance = distance.map_or(of_scope, |distance| distance as usize) + of_conditions;
+            let is_forbid = site.forbids;
+            judged.push(Judged { id, policy, result, missing, distance, is_near, is_forbid });
         }
         Ok(judged)
     }
@@ -319,8 +298,7 @@ fn order(judged: &mut [Judged], decision: &Decision) {
         let rank = match judged {
             judged if reasons.contains(&judged.id) => 0,
             judged if errors.contains(&judged.id) && !is_unknown => 1,
-            judged if turns(judged) => 2,
-            _ => 3,
+            judged => 2 + 2 * usize::from(!turns(judged)) + usize::from(!judged.is_near),
         };
         (rank, judged.distance)
     });

@@ -129,15 +129,27 @@ impl<'s> Scene<'s> {
         found
     }
 
-    fn stored_parents(&self, uid: &EntityUID) -> Vec<EntityUID> {
+    /// Some stored entities of a type, those that were stored first.
+    pub(super) fn stored_of_type(&self, name: &str, most: usize) -> Vec<EntityUID> {
+        if !self.has_store {
+            return Vec::new();
+        }
         let store = &self.snapshot.store;
+        let ids = store.symbols().type_id(name).into_iter().flat_map(|ty| store.ids_of_type(ty));
+        ids.take(most).filter_map(|id| self.uid(id)).collect()
+    }
+
+    /// The name of a stored entity.
+    pub(super) fn uid(&self, id: u32) -> Option<EntityUID> {
+        let store = &self.snapshot.store;
+        let type_name = store.symbols().type_name(store.type_of(id)).to_string();
+        let uid = crate::model::Uid::new(type_name, utf8(store.record(id)?.id()).to_owned()).ok()?;
+        policies::entity_uid(&uid).ok().map(EntityUID::from)
+    }
+
+    fn stored_parents(&self, uid: &EntityUID) -> Vec<EntityUID> {
         let parents = self.stored(uid).map(|entity| entity.parents().collect::<Vec<u32>>()).unwrap_or_default();
-        let name = |id: u32| {
-            let type_name = store.symbols().type_name(store.type_of(id)).to_string();
-            let uid = crate::model::Uid::new(type_name, utf8(store.record(id)?.id()).to_owned()).ok()?;
-            policies::entity_uid(&uid).ok().map(EntityUID::from)
-        };
-        parents.into_iter().filter_map(name).collect()
+        parents.into_iter().filter_map(|id| self.uid(id)).collect()
     }
 
     /// The shortest way from an entity to one of `targets`, or where the longest way that was found ends.

@@ -7,6 +7,7 @@ use super::goals::Goals;
 use super::links;
 use super::scene::{Gave, Scene};
 use super::source::Source;
+use super::ties;
 use super::tree::Tree;
 use super::values::Masks;
 use super::{Bounds, Judged};
@@ -67,29 +68,30 @@ pub(super) fn turning(
         }
         let (found, bounded) = of_policy(asked, policy, want, masks);
         search.bounded |= bounded;
-        for change in found {
-            // two that say the same are one
-            if !candidates.iter().any(|(known, _)| known.edit() == change.edit()) {
-                candidates.push((change, policy.id.clone()));
-            }
+        for change in found.into_iter().flat_map(|change| ties::tied(asked, change)) {
+            add(&mut candidates, change, policy.id.clone());
         }
     }
     let (made, bounded) = links::changes(asked, judged.iter().map(|it| (&it.id, it.result, it.is_forbid)));
     search.bounded |= bounded;
     for (change, policy) in made {
-        if !candidates.iter().any(|(known, _)| known.edit() == change.edit()) {
-            candidates.push((change, policy));
-        }
+        ties::tied(asked, change).into_iter().for_each(|change| add(&mut candidates, change, policy.clone()));
     }
     // what a rule of the strict semantics denies, an entity more may turn, or a forbid that does not fail any more
     search.bounded |= asked.decision.denied_by.is_some();
     let [principal, resource] = [Var::Principal, Var::Resource].map(|variable| asked.scene.of(variable));
     candidates.sort_by_key(|(change, _)| change.reach(principal, resource));
-    let mut turning = Vec::new();
+    let (mut turning, mut joined) = (Vec::new(), Vec::new());
     for (change, policy) in candidates {
         if search.tried == most || turning.len() == bounds.changes {
             search.bounded = true;
             break;
+        }
+        // a group that gives it is shown already
+        if let Change::AddParent(entity, parent) = &change
+            && joined.contains(&(entity.clone(), parent.clone()))
+        {
+            continue;
         }
         if !go_on() {
             return Err(Undecided::GivenUp);
@@ -104,17 +106,37 @@ pub(super) fn turning(
         search.bounded |= decided.is_none();
         if let Some(decision) = decided.filter(|decision| decision.outcome != asked.decision.outcome) {
             let adds = change.entity().is_some_and(|entity| !asked.scene.knows(entity));
-            let (words, edit) = (change.words(adds), change.edit());
-            turning.push(TurningChange { words, edit, adds, decision: decision.outcome, policy });
+            let (words, mut edits) = (change.words(adds), change.edits().into_iter());
+            let Some(edit) = edits.next() else { continue };
+            turning.push(TurningChange {
+                words,
+                edit,
+                with: edits.collect(),
+                adds,
+                decision: decision.outcome,
+                policy,
+            });
+            if let Change::Join { entity, wanted, .. } = change {
+                joined.push((entity, wanted));
+            }
         }
     }
     Ok(turning)
+}
+
+/// Adds a change; two that say the same are one.
+fn add(candidates: &mut Vec<(Change, PolicyId)>, change: Change, policy: PolicyId) {
+    let edits = change.edits();
+    if !candidates.iter().any(|(known, _)| known.edits() == edits) {
+        candidates.push((change, policy));
+    }
 }
 
 /// Changes that could make a policy hold, or not.
 fn of_policy(asked: &Asked<'_>, judged: &Judged, want: bool, masks: &Masks) -> (Vec<Change>, bool) {
     let tree = Tree::new(&judged.policy, Source::new(asked.snapshot.known_site(&judged.id)), masks);
     let mut goals = Goals {
+        snapshot: asked.snapshot,
         scene: asked.scene,
         slots: tree.slots(),
         schema: asked.snapshot.core.schema.as_deref(),

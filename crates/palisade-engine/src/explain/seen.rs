@@ -2,7 +2,10 @@
 //! did not, or failed. The parts are those that an explanation shows; nothing is written in words here, so that many
 //! requests can be counted.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+use std::sync::{Arc, Weak};
 
 use cedar_policy_core::ast::{EntityUID, Expr, Policy, SlotEnv};
 
@@ -13,9 +16,9 @@ use crate::broken::broken;
 use crate::compiled::{self, Lineage};
 use crate::model::explanation::{Join, Place, Truth};
 use crate::model::{AccessRequest, PolicyId, RequestError};
-use crate::policies;
+use crate::policies::{self, Kind};
 use crate::reference;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Core, Snapshot};
 
 /// How often a part was seen so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct SeenPolicy {
     pub file: String,
     /// Its line there, from 1, if the text is as it stands there.
     pub line: Option<usize>,
+    /// How many requests were counted since it has this text.
+    pub decisions: u64,
     /// How often its scope held.
     pub in_scope: u64,
     /// Its parts, in their order.
@@ -69,10 +74,18 @@ impl SeenPolicy {
     }
 }
 
-/// What requests have seen of policies. States that have the same policies are counted together.
+/// What requests have seen of policies. States that have the same policies are counted
+/// together.
 #[derive(Debug, Default)]
 pub struct Sightings {
     policies: BTreeMap<PolicyId, (SeenPolicy, Shape)>,
+    /// How many requests were counted.
+    decisions: u64,
+    /// Of each policy and template the hash of its text, and how many requests had been counted when it came.
+    began: HashMap<PolicyId, (u64, u64)>,
+    /// The set of policies that this was noted of.
+    noted: Weak<Core>,
+    hasher: RandomState,
 }
 
 /// The parts of a policy, ready to be evaluated.
@@ -90,35 +103,61 @@ impl Sightings {
         self.policies.iter().map(|(id, (seen, _))| (id, seen))
     }
 
-    /// Puts in every policy and every template that has a link, seen or not, and takes out what is there no more.
+    /// Puts in every policy and every template that has a link, seen or not, at the places where they stand in this state, and
+    /// takes out what is there no more.
     ///
     /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
     pub fn know_all(&mut self, snapshot: &Snapshot) {
-        let sites = &snapshot.core.policies.sites;
-        self.policies.retain(|id, (_, shape)| sites.get(id).is_some_and(|site| site.text() == shape.text));
+        self.note(snapshot);
         let mut parsing = snapshot.parsing();
+        let mut before = std::mem::take(&mut self.policies);
         for id in snapshot.one_of_each() {
-            if let Ok(policy) = parsing.policy(&id) {
-                self.of(snapshot, &policy, &id);
+            let Ok(policy) = parsing.policy(&id) else { continue };
+            let text = snapshot.text_id(&id);
+            let (mut seen, shape) = taken_apart(snapshot, &policy, &id);
+            if let Some((known, _)) = before.remove(&text).filter(|(_, of)| of.text == shape.text) {
+                count(&mut seen, &known);
+            }
+            seen.decisions = self.decisions - self.began.get(&text).map_or(0, |(_, at)| *at);
+            self.policies.insert(text, (seen, shape));
+        }
+        // a template that has no link any more begins again with its next one
+        for id in before.keys() {
+            if let Some((_, at)) = self.began.get_mut(id) {
+                *at = self.decisions;
+            }
+        }
+    }
+
+    /// Notes which texts are new. Looks at all of them once for each set of policies.
+    fn note(&mut self, snapshot: &Snapshot) {
+        // what is held weakly is there until it is let go, so another set is never at the same place
+        let core = Arc::downgrade(&snapshot.core);
+        if self.noted.ptr_eq(&core) {
+            return;
+        }
+        self.noted = core;
+        let sites = &snapshot.core.policies.sites;
+        self.began.retain(|id, _| sites.get(id).is_some());
+        for (id, site) in sites.iter().filter(|(_, site)| !matches!(site.kind, Kind::Link(_))) {
+            let text = self.hasher.hash_one(site.text());
+            let began = self.began.entry(id.clone()).or_insert((text, self.decisions));
+            if began.0 != text {
+                *began = (text, self.decisions);
             }
         }
     }
 
     /// Adds what others have seen of the same policies.
     pub fn add(&mut self, other: Self) {
+        self.decisions += other.decisions;
         for (id, (seen, shape)) in other.policies {
             let Some((known, known_shape)) = self.policies.get_mut(&id) else {
                 self.policies.insert(id, (seen, shape));
                 continue;
             };
-            if known_shape.text != shape.text {
-                continue;
-            }
-            known.in_scope += seen.in_scope;
-            for (known, part) in known.parts.iter_mut().zip(seen.parts) {
-                known.outcomes.held += part.outcomes.held;
-                known.outcomes.not += part.outcomes.not;
-                known.outcomes.failed += part.outcomes.failed;
+            if known_shape.text == shape.text {
+                count(known, &seen);
             }
         }
     }
@@ -130,6 +169,7 @@ impl Sightings {
     /// # Errors
     /// If the request cannot be decided.
     pub fn see(&mut self, snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<(), RequestError> {
+        self.note(snapshot);
         let reached;
         let stored = match &snapshot.entities {
             Some(all) => all,
@@ -183,27 +223,44 @@ impl Sightings {
                 }
             }
         }
+        self.decisions += 1;
         Ok(())
     }
 
     /// Puts in the policy or template of an id, if it is not there.
     fn of(&mut self, snapshot: &Snapshot, policy: &Policy, id: &PolicyId) {
-        let site = snapshot.known_site(id);
         let text = snapshot.text_id(id);
-        if self.policies.get(&text).is_some_and(|(_, shape)| shape.text == site.text()) {
-            return;
+        if self.policies.get(&text).is_none_or(|(_, shape)| shape.text != snapshot.known_site(id).text()) {
+            self.policies.insert(text, taken_apart(snapshot, policy, id));
         }
-        let masks = Vec::new();
-        let tree = Tree::new(policy, Source::new(site), &masks);
-        let mut parts = Vec::new();
-        let conditions = tree.outlines(&mut |text, place| {
-            parts.push(SeenPart { text, place, outcomes: Outcomes::default() });
-            parts.len() - 1
-        });
-        let seen =
-            SeenPolicy { file: site.origin.to_string(), line: tree.source().line().or(site.line), in_scope: 0, parts };
-        let scope = tree.scope().map(|part| part.condition);
-        self.policies.insert(text, (seen, Shape { text: site.text().to_owned(), conditions, scope }));
+    }
+}
+
+/// A policy of which nothing was seen.
+fn taken_apart(snapshot: &Snapshot, policy: &Policy, id: &PolicyId) -> (SeenPolicy, Shape) {
+    let site = snapshot.known_site(id);
+    let masks = Vec::new();
+    let tree = Tree::new(policy, Source::new(site), &masks);
+    let mut parts = Vec::new();
+    let conditions = tree.outlines(&mut |text, place| {
+        parts.push(SeenPart { text, place, outcomes: Outcomes::default() });
+        parts.len() - 1
+    });
+    let (file, line) = (site.origin.to_string(), tree.source().line().or(site.line));
+    let scope = tree.scope().map(|part| part.condition);
+    (
+        SeenPolicy { file, line, decisions: 0, in_scope: 0, parts },
+        Shape { text: site.text().to_owned(), conditions, scope },
+    )
+}
+
+/// Adds what was seen of a policy of the same text.
+fn count(known: &mut SeenPolicy, seen: &SeenPolicy) {
+    known.in_scope += seen.in_scope;
+    for (known, part) in known.parts.iter_mut().zip(&seen.parts) {
+        known.outcomes.held += part.outcomes.held;
+        known.outcomes.not += part.outcomes.not;
+        known.outcomes.failed += part.outcomes.failed;
     }
 }
 

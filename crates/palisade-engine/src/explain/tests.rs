@@ -3,3 +3,5 @@
 pub(super) mod links;
 mod masked;
 mod say;
+mod seen;
+mod worlds;

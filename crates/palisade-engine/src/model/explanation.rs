@@ -46,10 +46,12 @@ pub struct Explanation {
     /// The state that everything here was evaluated at.
     #[serde(serialize_with = "as_text")]
     pub revision: Revision,
-    /// Policies that could apply: those that decided first, then by how near they came.
+    /// Those that decided first, then by how near they came.
     pub policies: Vec<ExplainedPolicy>,
-    /// How many more policies could apply and are not shown.
+    /// How many more decided or are near and are not shown: of whose scope at most one part does not hold.
     pub policies_left_out: usize,
+    /// How many others there are that are not shown: of whose scope two parts do not hold, or all three.
+    pub policies_farther: usize,
     /// Single changes that turn the decision, each verified by deciding again. The smallest come first.
     pub changes: Vec<TurningChange>,
     /// How the changes were looked for.
@@ -236,6 +238,9 @@ pub struct TurningChange {
     /// What changes.
     #[serde(flatten)]
     pub edit: Proposed,
+    /// What changes with it, in the same transaction: a data rule ties them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<Proposed>,
     /// Whether the entity that changes is not stored, so that it is added.
     #[serde(skip_serializing_if = "is_false")]
     pub adds: bool,

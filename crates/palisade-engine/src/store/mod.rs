@@ -216,9 +216,19 @@ impl Store {
 
     /// The same from an id on.
     pub(crate) fn ids_from(&self, from: u32) -> impl Iterator<Item = u32> {
+        self.ids_of_pages(from, None)
+    }
+
+    /// The stored entities of a type, in the order of ids. Looks at the pages of the type alone.
+    pub(crate) fn ids_of_type(&self, ty: u32) -> impl Iterator<Item = u32> {
+        self.ids_of_pages(0, Some(ty)).filter(|id| self.entity(*id).is_some())
+    }
+
+    fn ids_of_pages(&self, from: u32, of: Option<u32>) -> impl Iterator<Item = u32> {
         let open = self.open.clone();
         let skipped = (from >> PAGE_BITS) as usize;
         let pages = (skipped..self.pages.len()).filter_map(|number| Some((number, self.pages.get(number)?)));
+        let pages = pages.filter(move |(_, page)| of.is_none_or(|ty| page.ty == ty));
         pages.flat_map(move |(number, page)| {
             let taken = match open.get(page.ty as usize).copied().flatten() {
                 Some((open, taken)) if open as usize == number => taken,

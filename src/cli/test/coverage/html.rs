@@ -189,6 +189,7 @@ mod tests {
         let policy = SeenPolicy {
             file: "./p.cedar".to_owned(),
             line: Some(2),
+            decisions: 3,
             in_scope: 3,
             parts: vec![part((3, 8), (3, 9), 2, 0), part((4, 3), (5, 7), 0, 0)],
         };

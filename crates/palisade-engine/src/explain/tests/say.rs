@@ -100,7 +100,8 @@ fn ids(explanation: &Explanation) -> Vec<&str> {
 fn an_allow_names_its_permit_and_what_would_deny() {
     let explained = ask("ann", "view", r#"{"mfa": true}"#);
     assert_eq!(explained.kind, ExplanationKind::Allowed);
-    assert_eq!(ids(&explained), ["small.0", "location"]);
+    // the last permits another action
+    assert_eq!(ids(&explained), ["small.0", "location", "by-target"]);
     let permit = &explained.policies[0];
     assert_eq!(
         (permit.result, permit.missing, permit.file.as_str(), permit.line),
@@ -134,7 +135,7 @@ fn an_allow_names_its_permit_and_what_would_deny() {
 fn a_forbid_shows_what_stands_in_the_way_and_how_it_would_not() {
     let explained = ask("bob", "view", r#"{"mfa": true}"#);
     assert_eq!(explained.kind, ExplanationKind::Forbidden);
-    assert_eq!(ids(&explained), ["location", "small.0"]);
+    assert_eq!(ids(&explained), ["location", "small.0", "by-target"]);
     let forbid = &explained.policies[0];
     let [when, unless] = forbid.clauses.as_slice() else { panic!("{forbid:#?}") };
     assert_eq!((when.kind, unless.kind), (ClauseKind::When, ClauseKind::Unless));
