@@ -64,6 +64,8 @@ pub(super) enum Wish {
     Changed,
     /// Load again what was refused, since it may fit now what changes of the API brought.
     Repaired,
+    /// See whether files that are not watched are what they were when the API put a bundle.
+    Compare,
     /// Drop this once what was wished before is done.
     Tell(oneshot::Sender<()>),
     /// End.
@@ -88,6 +90,10 @@ impl Feed {
         let repaired = wishes.clone();
         // fails only when the feed has ended
         state.when_files_may_fit(Some(Arc::new(move || drop(repaired.send(Wish::Repaired)))));
+        if !watching {
+            let put = wishes.clone();
+            state.when_put(Some(Arc::new(move || drop(put.send(Wish::Compare)))));
+        }
         let mut loader = Loader {
             source,
             state: Arc::clone(&state),
@@ -123,6 +129,7 @@ impl Feed {
         let _ = self.wishes.send(Wish::Stop);
         self.state.before_answers(None);
         self.state.when_files_may_fit(None);
+        self.state.when_put(None);
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + patience;
         while !thread.is_finished() && Instant::now() < deadline {
@@ -177,7 +184,7 @@ impl Wish {
     fn asked(&self) -> Option<Instant> {
         match self {
             Self::Load(at) => Some(*at),
-            Self::Changed | Self::Repaired | Self::Tell(_) | Self::Stop => None,
+            Self::Changed | Self::Repaired | Self::Compare | Self::Tell(_) | Self::Stop => None,
         }
     }
 }
@@ -215,7 +222,7 @@ impl<S: Source> Loader<S> {
                         match wish {
                             Wish::Stop => return,
                             Wish::Tell(over) => waiting.push(over),
-                            Wish::Load(_) | Wish::Changed | Wish::Repaired => (),
+                            Wish::Load(_) | Wish::Changed | Wish::Repaired | Wish::Compare => (),
                         }
                     }
                     self.failed = None;
@@ -223,6 +230,7 @@ impl<S: Source> Loader<S> {
                     drop(waiting);
                 }
                 Ok(Wish::Repaired) => self.try_again(),
+                Ok(Wish::Compare) => self.compare(),
                 // what was wished before it is loaded
                 Ok(Wish::Tell(over)) => drop(over),
                 Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
@@ -341,6 +349,17 @@ impl<S: Source> Loader<S> {
             }
         }
         Vec::new()
+    }
+
+    /// The files are not watched. As they were when the API put a bundle they must not replace it at the next start; what
+    /// is asked for takes them all the same. Loads nothing.
+    fn compare(&mut self) {
+        // what cannot be read is no bundle at a start either
+        let Ok(loaded) = self.source.load_telling(&|_, _| ()) else { return };
+        let is_new = self.last != Some(loaded.digest);
+        if is_new && self.look().is_some_and(|taken| taken.picture.shows(&loaded.files)) {
+            self.state.note_superseded(Origin::Files, loaded.digest);
+        }
     }
 
     /// The files were like this before a change of the API, so that only their next change counts.

@@ -84,6 +84,10 @@ fn held(files: &[(&str, &str)]) -> BTreeMap<String, Held> {
 
 impl Stage {
     fn new() -> Self {
+        Self::of(true)
+    }
+
+    fn of(watching: bool) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
         let state = State::start(settings, metrics.clone()).unwrap();
@@ -91,7 +95,7 @@ impl Stage {
         let (wake, there) = (Arc::default(), Arc::default());
         let (outcome, at) = (Mutex::new(told), Arc::clone(&there));
         let script = Scripted { begun: begin, outcomes: outcome, there: at, wake: Arc::clone(&wake) };
-        let feed = Feed::start(script, state.clone(), true, metrics.clone()).unwrap();
+        let feed = Feed::start(script, state.clone(), watching, metrics.clone()).unwrap();
         Self { state, metrics, feed, begun, outcomes, there, wake }
     }
 
@@ -360,4 +364,32 @@ fn what_fails_for_a_passing_reason_is_tried_again_until_it_is_loaded() {
     assert_eq!(stage.state.status().degraded, None);
     stage.load(files("b"));
     stage.until("loaded", |stage| stage.serves("b"));
+}
+
+/// Without a watch: what was there when a bundle was put is noted as older, and nothing is loaded unless someone asks.
+#[test]
+fn files_that_nobody_watches_are_compared_when_a_bundle_is_put() {
+    let stage = Stage::of(false);
+    stage.begins();
+    stage.outcomes.send(files("one")).unwrap();
+    stage.until("loaded", |stage| stage.serves("one"));
+    stage.put("put", &[("p", "two")]);
+    stage.begins();
+    stage.outcomes.send(files("two")).unwrap();
+    stage.until("noted", |stage| stage.superseded() == 1);
+    assert!(stage.serves("put"));
+    // these were changed after it
+    stage.put("again", &[("p", "two")]);
+    stage.begins();
+    stage.outcomes.send(files("three")).unwrap();
+    stage.load(files("three"));
+    stage.until("loaded", |stage| stage.serves("three"));
+    assert_eq!(stage.superseded(), 1);
+    // and what is as it was loaded needs no note
+    stage.put("last", &[("p", "three")]);
+    stage.begins();
+    stage.outcomes.send(files("three")).unwrap();
+    stage.load(files("four"));
+    stage.until("loaded", |stage| stage.serves("four"));
+    assert_eq!(stage.superseded(), 1);
 }

@@ -100,7 +100,10 @@ impl Writer {
             // files that are loaded later go below changes
             Ok(_) if origin != Origin::Bundle => {}
             // before the answer: a client that has it may rely on it
-            Ok(_) => self.acknowledge(),
+            Ok(_) => {
+                self.acknowledge();
+                self.was_put();
+            }
             Err(_) => {}
         }
         // the client may have left; the change stands all the same

@@ -87,6 +87,9 @@ struct Shared {
     /// What is done when such changes were changed.
     // std Mutex: held for a copy
     when_changed: Mutex<Hook>,
+    /// What is done once a bundle that the API put serves.
+    // std Mutex: held for a copy
+    when_put: Mutex<Hook>,
     /// Set once the process ends: what is being built then is given up.
     stopping: AtomicBool,
     /// The bundle that serves, and one that was found to be the same; none once something was changed since.
@@ -240,6 +243,7 @@ impl State {
             incarnation: incarnation.unwrap_or_else(fresh_incarnation),
             acknowledged: AtomicU64::new(0),
             before_answers: Mutex::default(),
+            when_put: Mutex::default(),
             unfit: AtomicBool::new(false),
             when_changed: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -338,6 +342,11 @@ impl State {
     /// fit what changes brought.
     pub fn when_files_may_fit(&self, work: Option<Arc<dyn Fn() + Send + Sync>>) {
         *self.shared.when_changed.lock().unwrap_or_else(PoisonError::into_inner) = Hook(work);
+    }
+
+    /// Says what to do on the writer's thread each time after a bundle of the API took effect.
+    pub fn when_put(&self, work: Option<Arc<dyn Fn() + Send + Sync>>) {
+        *self.shared.when_put.lock().unwrap_or_else(PoisonError::into_inner) = Hook(work);
     }
 
     /// Applies what a load of files brought, unless more changes of the API than `acknowledged` have been. `warnings` are

@@ -179,6 +179,14 @@ impl Writer {
         self.shared.acknowledged.fetch_add(1, Ordering::Release);
     }
 
+    /// A bundle of the API serves.
+    pub(super) fn was_put(&self) {
+        let work = self.shared.when_put.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(work) = work.0 {
+            work();
+        }
+    }
+
     /// A change may have repaired what files were refused for.
     pub(super) fn files_may_fit(&self) {
         // once for each refusal: the next load says whether it still is

@@ -42,11 +42,14 @@ impl Snapshot {
         }
         let Bundle { policies: _, schema, entities, links: _, routes, for_each } = &*self.texts;
         let policies = &self.core.policies;
+        // in which order they came says nothing, and a restart knows it not
+        let mut links: Vec<Link> = policies.by_hand().cloned().collect();
+        links.sort_unstable_by(|a, b| a.link_id.cmp(&b.link_id));
         Cow::Owned(Bundle {
             policies: policies.texts(),
             schema: schema.clone(),
             entities: entities.clone(),
-            links: policies.by_hand().cloned().collect(),
+            links,
             routes: routes.clone(),
             for_each: for_each.clone(),
         })

@@ -13,6 +13,7 @@ mod links;
 mod rebase;
 mod rules;
 mod update;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -175,7 +176,8 @@ impl Snapshot {
         let mut transacting = Transacting {
             before: self,
             base: self.base.as_ref().map_or(&self.store, |base| &base.store),
-            draft: Draft::new(&self.store),
+            // what is made of kept changes is compared with other states by ids that those have deleted
+            draft: Draft::new(&self.store).reusing(self.users(), !keeps_deletions),
             checks: Checks { schema: self.core.schema.as_deref(), layout: self.core.layout.as_deref(), limits },
             packer: Packer::default(),
             problems: Problems::default(),
@@ -379,6 +381,7 @@ impl Transacting<'_> {
         if !self.touched.contains_key(&id) {
             self.room = self.room.checked_sub(1).ok_or_else(|| self.too_many())?;
             self.touched.insert(id, place);
+            self.draft.hold(id);
         }
         Ok(())
     }

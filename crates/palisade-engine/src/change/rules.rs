@@ -217,6 +217,7 @@ impl RuleEdits {
         let again = core.compiled.is_mostly_waste() && !asks;
         if again {
             edits.widen(&core.policies);
+            core.compiled.all_named().for_each(|id| draft.drop_name(id));
         }
         let compiling = match (again, asks) {
             (true, _) => Some(Compiling::new(draft).numbered_as(&core.compiled)),

@@ -33,8 +33,9 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint as Constraint};
 
 use crate::data_rules::Reads;
+use crate::derived::NONE;
 use crate::model::PolicyId;
-use crate::shared::{List, Map};
+use crate::shared::{List, Map, Set};
 use crate::store::Pairs;
 
 pub(crate) use brought::check_brought;
@@ -87,8 +88,10 @@ pub(crate) struct CompiledSet {
     programs: List<Program>,
     /// Positions and programs that are left over.
     free: [List<u32>; 2],
-    /// How many programs were taken out since the set was made: what they alone name is there still.
+    /// How many policies and templates were taken out since the set was made: what they alone name is there still.
     dropped: usize,
+    /// The entities that policies and templates name, or did since the set was made, and that were not loaded.
+    named: Set<u32>,
     pool: Arc<Pool>,
     index: Index,
     misses: Misses,
@@ -121,6 +124,17 @@ impl CompiledSet {
     /// The links that name an entity.
     pub(crate) fn linked_to(&self, entity: u32) -> impl Iterator<Item = &PolicyId> {
         self.linked.of(entity).filter_map(|position| Some(&self.entries.get(position as usize)?.id))
+    }
+
+    /// Whether a policy, a template or a link names an entity, or may, that was not loaded.
+    pub(crate) fn names(&self, entity: u32) -> bool {
+        self.named.contains(&entity) || self.linked.of(entity).next().is_some()
+    }
+
+    /// All such entities.
+    pub(crate) fn all_named(&self) -> impl Iterator<Item = u32> {
+        let linked = self.entries.iter().flat_map(|entry| entry.slots).filter(|slot| *slot != NONE);
+        self.named.iter().copied().chain(linked)
     }
 
     /// Whether more of it is used by no policy any more than is used.

@@ -79,6 +79,8 @@ impl<'d> Compiling<'d> {
                 if let Some(changes) = &mut self.changes {
                     changes.note(position, &entry, false);
                 }
+                let named = entry.slots.into_iter().filter(|slot| *slot != UNLINKED);
+                named.for_each(|slot| self.compiler.draft.drop_name(slot));
                 // a link has the program of its template
                 entry.slots.iter().all(|slot| *slot == UNLINKED).then_some(entry.condition)
             }
@@ -86,11 +88,17 @@ impl<'d> Compiling<'d> {
         if let Some(Condition::Program(program)) = own {
             set.free[1].push(program);
         }
-        set.dropped += usize::from(own.is_some_and(|condition| !matches!(condition, Condition::Always)));
+        set.dropped += usize::from(own.is_some());
     }
 
     /// Compiles a policy, or a template for its links.
     pub(crate) fn policy(&mut self, template: &ast::Template, id: &PolicyId) {
+        self.compiler.draft.note_names();
+        self.condition_and_scope(template, id);
+        self.compiler.draft.noted().into_iter().for_each(|id| _ = self.set.named.insert(id));
+    }
+
+    fn condition_and_scope(&mut self, template: &ast::Template, id: &PolicyId) {
         let Ok(condition) = self.condition(template) else {
             self.overflowed = true;
             return;

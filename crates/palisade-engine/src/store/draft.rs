@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::record::{Entity, Layer, absent, set_layer, set_levels_below};
+use super::left::{Left, Reuse};
+use super::record::{Entity, Layer, absent, set_layer, set_left, set_levels_below};
 use super::referrers::{Edits, Referrers, pair, references};
 use super::spine::Spine;
 use super::symbols::Symbols;
@@ -15,25 +16,28 @@ use crate::broken::broken;
 use crate::value::TooLarge;
 
 #[derive(Debug)]
-struct Unpacked {
+pub(super) struct Unpacked {
     ty: u32,
-    records: Vec<Box<[u8]>>,
+    pub(super) records: Vec<Box<[u8]>>,
 }
 
 /// A store that is being built or changed. Dropping it leaves no trace; [`Draft::commit`] makes a store of it.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pages: Spine<Page>,
+    pub(super) pages: Spine<Page>,
     /// Pages numbered from here on exist in `touched` alone.
     page_count: usize,
-    touched: HashMap<u32, Unpacked, RandomState>,
+    pub(super) touched: HashMap<u32, Unpacked, RandomState>,
     table: Table,
     symbols: Arc<Symbols>,
     open: Vec<Option<(u32, u32)>>,
-    referrers: Referrers,
+    pub(super) referrers: Referrers,
     /// Which of them change; nothing while a whole store is loaded, whose referrers are found at the end.
-    referring: Option<Edits>,
+    pub(super) referring: Option<Edits>,
     counts: Counts,
+    pub(super) left: Left,
+    /// Nothing where no id is given out again.
+    pub(super) reuse: Option<Reuse>,
 }
 
 impl Draft {
@@ -54,11 +58,14 @@ impl Draft {
             referrers: store.referrers.clone(),
             referring: Some(Edits::new()),
             counts: store.counts,
+            left: store.left.clone(),
+            reuse: None,
         }
     }
 
     /// The store as it is now.
     pub(crate) fn commit(mut self) -> Store {
+        self.list_left();
         let mut touched: Vec<(u32, Unpacked)> = self.touched.drain().collect();
         touched.sort_unstable_by_key(|(number, _)| *number);
         let mut new = Vec::new();
@@ -78,6 +85,7 @@ impl Draft {
             open: self.open.into(),
             referrers: Referrers::default(),
             counts: self.counts,
+            left: self.left,
         };
         store.referrers = referrers.unwrap_or_else(|| all_referrers(&store));
         store
@@ -115,7 +123,13 @@ impl Draft {
     /// If there is no more room for ids.
     pub(crate) fn uid(&mut self, ty: u32, id: &[u8]) -> Result<u32, TooLarge> {
         if let Some(found) = self.find(ty, id) {
+            self.note(found);
             return Ok(found);
+        }
+        if let Some(left) = self.take_left(ty) {
+            self.rename(left, ty, id);
+            self.note(left);
+            return Ok(left);
         }
         if self.open.len() <= ty as usize {
             self.open.resize(ty as usize + 1, None);
@@ -134,11 +148,19 @@ impl Draft {
         self.open[ty as usize] = Some((page, taken + 1));
         self.unpack(page, taken as usize).push(absent(id));
         let Self { table, pages, touched, .. } = self;
-        table.insert(ty, id, new, &|known| {
-            let ty = type_of(pages, touched, known);
-            (ty, record(pages, touched, known).id().to_vec())
-        });
+        table.insert(ty, id, new, &|known| uid_of(pages, touched, known));
+        self.note(new);
         Ok(new)
+    }
+
+    /// Gives an id that nothing names another uid of the same type.
+    fn rename(&mut self, left: u32, ty: u32, id: &[u8]) {
+        let before = self.record(left).id().to_vec();
+        let Self { table, pages, touched, .. } = &mut *self;
+        table.remove(ty, &before, left, &|known| uid_of(pages, touched, known));
+        *self.place(left) = absent(id);
+        let Self { table, pages, touched, .. } = self;
+        table.insert(ty, id, left, &|known| uid_of(pages, touched, known));
     }
 
     /// The unpacked page `number`, of which `taken` slots are in use.
@@ -164,7 +186,7 @@ impl Draft {
         }
     }
 
-    fn place(&mut self, id: u32) -> &mut Box<[u8]> {
+    pub(super) fn place(&mut self, id: u32) -> &mut Box<[u8]> {
         let number = id >> PAGE_BITS;
         let taken = self.slots_taken(number);
         &mut self.unpack(number, taken)[id as usize & (PAGE_SLOTS - 1)]
@@ -204,6 +226,7 @@ impl Draft {
     fn replace(&mut self, id: u32, mut bytes: Box<[u8]>, layer: Layer) {
         set_layer(&mut bytes, layer);
         let old = self.record(id);
+        set_left(&mut bytes, old.is_left());
         set_levels_below(&mut bytes, old.levels_below());
         let mut counts = self.counts;
         counts.count(old, false);
@@ -282,6 +305,10 @@ fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, i
             None => broken("an id that was never given out"),
         },
     }
+}
+
+fn uid_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, id: u32) -> (u32, Vec<u8>) {
+    (type_of(pages, touched, id), record(pages, touched, id).id().to_vec())
 }
 
 /// Found by a look at every record.

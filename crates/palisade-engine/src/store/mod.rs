@@ -16,6 +16,7 @@
 
 mod draft;
 mod hierarchy;
+mod left;
 mod record;
 mod referrers;
 mod spine;
@@ -24,6 +25,7 @@ mod table;
 
 pub(crate) use draft::Draft;
 pub(crate) use hierarchy::Fault;
+pub(crate) use left::Users;
 pub(crate) use record::{Entity, Layer, RecordHead, RecordParts};
 pub(crate) use referrers::{Edits as PairEdits, Referrers as Pairs, pair, references};
 pub(crate) use spine::Spine;
@@ -60,6 +62,8 @@ pub(crate) struct Store {
     open: Arc<Vec<Option<(u32, u32)>>>,
     referrers: Referrers,
     counts: Counts,
+    /// The ids that may be named by nothing any more.
+    left: left::Left,
 }
 
 /// How many records there are of each kind, actions of the schema not counted.

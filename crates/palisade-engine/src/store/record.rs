@@ -17,7 +17,8 @@ const PRESENT: u32 = 1 << 31;
 const ACTION: u32 = 1 << 30;
 const TAGGED: u32 = 1 << 29;
 const OVERLAY: u32 = 1 << 28;
-const ID_LENGTH: u32 = OVERLAY - 1;
+const LEFT: u32 = 1 << 27;
+const ID_LENGTH: u32 = LEFT - 1;
 
 /// Who had the last word about an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,16 @@ impl<'a> Entity<'a> {
     #[inline]
     pub(crate) fn layer(self) -> Layer {
         if self.head() & OVERLAY == 0 { Layer::Base } else { Layer::Overlay }
+    }
+
+    /// Whether its id is in the list of those that may be named by nothing any more.
+    pub(super) fn is_left(self) -> bool {
+        self.head() & LEFT != 0
+    }
+
+    /// Whether it is a mere name that no change had a word about.
+    pub(super) fn is_mere_name(self) -> bool {
+        self.head() & (PRESENT | OVERLAY) == 0
     }
 
     /// Its id, as UTF-8.
@@ -157,6 +168,12 @@ impl<'a> Entity<'a> {
 /// Sets [`Entity::layer`] in a record.
 pub(super) fn set_layer(record: &mut [u8], layer: Layer) {
     let head = u32_at(record, 0) & !OVERLAY | if layer == Layer::Overlay { OVERLAY } else { 0 };
+    record[..4].copy_from_slice(&head.to_le_bytes());
+}
+
+/// Sets [`Entity::is_left`] in a record.
+pub(super) fn set_left(record: &mut [u8], left: bool) {
+    let head = u32_at(record, 0) & !LEFT | if left { LEFT } else { 0 };
     record[..4].copy_from_slice(&head.to_le_bytes());
 }
 

@@ -72,10 +72,7 @@ impl Default for Table {
 impl Table {
     #[inline]
     fn hash(&self, ty: u32, id: &[u8]) -> u64 {
-        let mut hasher = self.state.build_hasher();
-        hasher.write_u32(ty);
-        hasher.write(id);
-        hasher.finish()
+        hash_with(&self.state, ty, id)
     }
 
     #[inline]
@@ -121,17 +118,31 @@ impl Table {
         while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {
             self.split(self.entry_of(hash), uid_of);
         }
+        self.change(hash, |bucket| bucket.put(hash, new));
+    }
+
+    /// Takes out a uid whose id is `gone`. `uid_of` gives the type and the id of others that are there.
+    pub(super) fn remove(&mut self, ty: u32, id: &[u8], gone: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+        let hash = self.hash(ty, id);
+        let state = self.state.clone();
+        let line_of = |other: u32| {
+            let (ty, id) = uid_of(other);
+            hash_with(&state, ty, &id) as usize & (LINES - 1)
+        };
+        self.change(hash, |bucket| bucket.take(hash, gone, &line_of));
+    }
+
+    /// Changes the bucket of a hash. Every entry of the directory that shares it sees the change.
+    fn change(&mut self, hash: u64, change: impl FnOnce(&mut Bucket)) {
         let entry = self.entry_of(hash);
-        // every entry of the directory that shares the bucket must see the change
         let Some(shared) = self.directory.get(entry) else { broken("a hash beyond the directory") };
         let span = 1_usize << (self.depth - shared.depth);
         let first = entry & !(span - 1);
         if span == 1 {
-            Arc::make_mut(self.entry_mut(entry)).put(hash, new);
-            return;
+            return change(Arc::make_mut(self.entry_mut(entry)));
         }
         let mut bucket = Bucket::clone(shared);
-        bucket.put(hash, new);
+        change(&mut bucket);
         let bucket = Arc::new(bucket);
         for entry in first..first + span {
             *self.entry_mut(entry) = bucket.clone();
@@ -183,6 +194,14 @@ impl Table {
     }
 }
 
+#[inline]
+fn hash_with(state: &RandomState, ty: u32, id: &[u8]) -> u64 {
+    let mut hasher = state.build_hasher();
+    hasher.write_u32(ty);
+    hasher.write(id);
+    hasher.finish()
+}
+
 /// Never 0, which marks an empty slot.
 #[inline]
 fn tag(hash: u64) -> u64 {
@@ -200,6 +219,43 @@ impl Bucket {
                 return;
             }
             line = (line + 1) & (LINES - 1);
+        }
+    }
+
+    /// Takes out an id. `line_of` gives the line at which the search for another begins.
+    fn take(&mut self, hash: u64, gone: u32, line_of: &dyn Fn(u32) -> usize) {
+        let mut hole = hash as usize & (LINES - 1);
+        let slot = tag(hash) << 32 | u64::from(gone);
+        let mut was_full;
+        loop {
+            let line = &mut self.lines[hole];
+            was_full = line.is_full();
+            if let Some(place) = line.0.iter_mut().find(|known| **known == slot) {
+                *place = 0;
+                break;
+            }
+            if !was_full {
+                broken("a uid that the table does not have");
+            }
+            hole = (hole + 1) & (LINES - 1);
+        }
+        self.used -= 1;
+        // a search ends at a line that is not full: what lies behind this one because it was full comes back
+        let mut line = hole;
+        while was_full {
+            line = (line + 1) & (LINES - 1);
+            if line == hole {
+                return;
+            }
+            let behind = |at: usize| at.wrapping_sub(hole) & (LINES - 1);
+            was_full = self.lines[line].is_full();
+            let strays = |known: &u64| *known != 0 && !(1..=behind(line)).contains(&behind(line_of(*known as u32)));
+            let Some(place) = self.lines[line].0.iter().position(strays) else { continue };
+            let stray = std::mem::take(&mut self.lines[line].0[place]);
+            if let Some(free) = self.lines[hole].0.iter_mut().find(|known| **known == 0) {
+                *free = stray;
+            }
+            hole = line;
         }
     }
 }
@@ -227,6 +283,39 @@ mod tests {
                 let (ty, text) = uid(id);
                 let found = table.find(ty, &text, |found| uid(found) == (ty, text.clone()));
                 assert_eq!(found, (id < known).then_some(id));
+            }
+        }
+    }
+    #[test]
+    fn what_is_taken_out_is_gone_and_the_others_are_found() {
+        let uid = |id: u32| (id % 3, format!("entity-{}", id % 7_000).into_bytes());
+        let find = |table: &Table, id: u32| {
+            let (ty, text) = uid(id);
+            table.find(ty, &text, |found| found == id)
+        };
+        let mut table = Table::default();
+        let (mut there, mut state, mut copies) = (std::collections::BTreeSet::new(), 9_u64, Vec::new());
+        for round in 0..60_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let id = (state >> 33) as u32 % 6_000;
+            let (ty, text) = uid(id);
+            if there.remove(&id) {
+                table.remove(ty, &text, id, &uid);
+                assert_eq!(find(&table, id), None);
+            } else {
+                there.insert(id);
+                table.insert(ty, &text, id, &uid);
+            }
+            if round % 6_000 == 5_999 {
+                copies.push((there.clone(), table.clone()));
+            }
+        }
+        for (there, table) in copies {
+            let mut buckets: Vec<&Arc<Bucket>> = table.directory.iter().collect();
+            buckets.dedup_by(|one, other| Arc::ptr_eq(one, other));
+            assert_eq!(buckets.iter().map(|bucket| bucket.used as usize).sum::<usize>(), there.len());
+            for id in 0..6_000 {
+                assert_eq!(find(&table, id), there.contains(&id).then_some(id));
             }
         }
     }

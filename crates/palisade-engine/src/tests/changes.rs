@@ -1,6 +1,7 @@
 //! Transactions: what each change does and refuses, and that what comes out is what building afresh would be.
 
 mod beside;
+mod ids;
 mod layers;
 mod random;
 mod rules;

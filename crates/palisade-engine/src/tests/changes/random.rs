@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::model::{AccessRequest, Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, SchemaText};
 use crate::tests::support::NOW;
+use crate::{Overlay, Thing, Word};
 
 pub(super) struct Dice(pub(super) u64);
 
@@ -66,7 +67,7 @@ impl Dice {
 pub(super) struct World {
     pub(super) entities: BTreeMap<String, String>,
     pub(super) policies: BTreeMap<String, String>,
-    links: BTreeMap<String, String>,
+    pub(super) links: BTreeMap<String, String>,
 }
 
 pub(super) const TEMPLATE: &str = "permit (principal in ?principal, action, resource in ?resource);";
@@ -156,6 +157,52 @@ fn same_answers(incremental: &Snapshot, rebuilt: &Snapshot) {
     }
 }
 
+/// What is kept of a state beside its base.
+#[derive(Default)]
+struct Kept(BTreeMap<(&'static str, String), (Thing, Word)>);
+
+impl Kept {
+    fn take(&mut self, changed: &Changed) {
+        changed.words(|thing, key, word| {
+            let kind = match thing {
+                Thing::Entity => "entity",
+                Thing::Policy => "policy",
+                Thing::Link => "link",
+            };
+            match word {
+                Word::OfBase => drop(self.0.remove(&(kind, key.to_owned()))),
+                word => drop(self.0.insert((kind, key.to_owned()), (thing, word))),
+            }
+        });
+    }
+
+    /// The state that a start makes of it.
+    fn upon(&self, base: &Snapshot) -> Snapshot {
+        let edit = |((_, key), (thing, word)): (&(&str, String), &(Thing, Word))| match word {
+            Word::Is(text) => Edit::from_value(Value::parse(text.as_bytes()).unwrap(), "store").unwrap(),
+            Word::Gone | Word::OfBase => crate::gone(*thing, key).unwrap(),
+        };
+        let all: Vec<Edit> = self.0.iter().map(edit).collect();
+        let each = |take: &mut dyn FnMut(&Edit)| {
+            all.iter().for_each(take);
+            Ok::<(), ()>(())
+        };
+        on_big_stack(|| base.restored(&|| false, each)).unwrap().unwrap().unwrap()
+    }
+}
+
+/// All that readers see of a state, where it says more than [`Snapshot::is_same_as`].
+fn shown(state: &Snapshot) -> (Vec<(String, String, Vec<(String, String)>)>, Overlay, BTreeSet<String>, usize) {
+    let texts = state.texts();
+    let links = texts.links.iter().map(|link| {
+        let mut args = link.args.clone();
+        args.sort();
+        (link.link_id.clone(), link.template_id.clone(), args)
+    });
+    let words = state.words().iter().map(|word| format!("{word:?}")).collect();
+    (links.collect(), state.overlay(), words, state.policy_count())
+}
+
 fn run(seed: u64, settings: &EngineSettings) {
     let mut dice = Dice(seed);
     let mut world = World::default();
@@ -168,6 +215,7 @@ fn run(seed: u64, settings: &EngineSettings) {
         on_big_stack(|| Snapshot::build(world.bundle().into(), settings, revision)).unwrap().map(|built| built.0)
     };
     let mut current = fresh(&world).unwrap();
+    let (base, mut kept) = (fresh(&world).unwrap(), Kept::default());
     for _ in 0..12 {
         let mut next = world.clone();
         let changes: Vec<String> = (0..1 + dice.roll(4)).map(|_| next.change(&mut dice)).collect();
@@ -180,6 +228,11 @@ fn run(seed: u64, settings: &EngineSettings) {
                 assert_eq!(changed.snapshot.forbids(), rebuilt.forbids(), "{text}");
                 check_referrers(&changed.snapshot.store);
                 on_big_stack(|| same_answers(&changed.snapshot, &rebuilt)).unwrap();
+                kept.take(&changed);
+                let again = kept.upon(&base);
+                assert!(again.is_same_as(&changed.snapshot), "after a restart: {text}");
+                assert_eq!(shown(&again), shown(&changed.snapshot), "after a restart: {text}");
+                on_big_stack(|| same_answers(&again, &rebuilt)).unwrap();
                 (current, world) = (changed.snapshot, next);
             }
             (Err(_), Err(_)) => {}
