@@ -155,6 +155,7 @@ fn the_switch_of_a_grant_and_a_new_grant_are_proposed() {
 fn homes(level: Level, is_required: bool) -> World {
     let rule = |each: &str, ty: &str, attribute: &str| DataRule {
         each: each.to_owned(),
+        each_parent: None,
         must: None,
         parents: vec![(ty.to_owned(), attribute.to_owned())],
         code: format!("{}-home", each.to_lowercase()),
