@@ -52,6 +52,60 @@ fn the_template_of_products_is_good() {
 }
 
 #[test]
+fn what_the_template_rests_on_is_held() {
+    let dir = saas();
+    let (place, file) = (at(&dir), dir.path().join("entities/saas.json"));
+    let world: Vec<Value> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let uid = |text: &str| {
+        let (ty, id) = text.split_once("::").unwrap();
+        serde_json::json!({ "type": ty, "id": id })
+    };
+    let to = |text: &str| serde_json::json!({ "__entity": uid(text) });
+    let within = |parents: &[&str]| parents.iter().map(|text| uid(text)).collect::<Value>();
+    for (entity, member, value, code) in [
+        // second homes
+        ("Customer::depot", "parents", within(&["Customer::north", "Customer::south"]), "customer-place"),
+        ("Customer::depot", "parents", within(&["Customer::other-hq"]), "customer-place"),
+        ("Customer::hq", "parents", within(&["Tenant::acme", "Tenant::other"]), "customer-tenants"),
+        ("Customer::north", "tenant", to("Tenant::other"), "customer-place"),
+        ("User::olga", "parents", within(&["Customer::north", "Customer::hq"]), "user-home"),
+        ("Device::d-hq", "parents", within(&["Customer::hq", "Customer::north"]), "device-place"),
+        ("Device::d-hq", "parents", within(&["Customer::hq", "Location::dock"]), "device-location"),
+        ("Folder::audits", "customer", to("Customer::north"), "folder-place"),
+        ("Location::dock", "customer", to("Customer::hq"), "location-place"),
+        ("Report::r-2", "customer", to("Customer::north"), "report-place"),
+        // a folder that moves leaves its reports behind
+        ("Report::r-1", "customer", to("Customer::north"), "report-folder"),
+        ("Group::auditors", "tenant", to("Tenant::other"), "group-place"),
+        ("Group::auditors", "customer", to("Customer::gone-for-good"), "group-place"),
+        ("Token::vics", "tenant", to("Tenant::other"), "token-user"),
+        // groups, locations, roles
+        ("User::vic", "groups", within(&[]), "user-home"),
+        ("User::vic", "parents", within(&["Customer::north", "Role::viewer"]), "user-home"),
+        ("User::lou", "restricted", Value::Bool(false), "user-locations"),
+        ("User::eve", "parents", within(&["Customer::other-hq", "Role::reception"]), "user-roles"),
+        ("Role::viewer", "parents", within(&["Permission::view-devices", "Role::reception"]), "role-roles"),
+        // shares
+        ("Share::audits-for-auditors", "folder", to("Folder::none"), "share-owner"),
+        ("Group::auditors", "customer", to("Customer::north"), "share-owner"),
+        ("Access::reader", "tenant", to("Tenant::other"), "share-access"),
+        ("Access::editor", "templates", serde_json::json!(["folder.share", "report.view"]), "access-share"),
+    ] {
+        let mut world = world.clone();
+        let found = world.iter_mut().find(|it| it["uid"] == uid(entity)).unwrap_or_else(|| panic!("{entity}"));
+        if member == "parents" {
+            found["parents"] = value.clone();
+        } else {
+            found["attrs"][member] = value.clone();
+        }
+        fs::write(&file, serde_json::to_vec(&world).unwrap()).unwrap();
+        let ran = palisade(&["validate", "-p", &place]);
+        let all = format!("{}{}", ran.out, ran.err);
+        assert!(ran.exit == Exit::Invalid && all.contains(&format!("the rule `{code}`")), "{entity} {member}: {all}");
+    }
+}
+
+#[test]
 fn what_is_shown_is_what_is_decided() {
     let dir = saas();
     shares(&dir);

@@ -64,7 +64,10 @@ mod tests {
     fn what_is_no_rule_is_refused_with_its_line() {
         for (text, expected) in [
             ("each: User", "f: a file of rules is a list, not a mapping"),
-            ("- 3", "f:1: a data rule must be an object of each, must, parents, code, message, level, not a number"),
+            (
+                "- 3",
+                "f:1: a data rule must be an object of each, each_parent, must, parents, code, message, level, not a number",
+            ),
             ("- each: User\n  must: true\n  code: c\n  message: m", "f:2: `must` must be a string, not a boolean"),
             ("- each: User\n  code: c\n  message: m", "f:1: a data rule lacks `must`"),
             ("- each: User\n  mst: 'true'", "f:2: unknown member `mst`; a data rule has"),
