@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use palisade_engine::model::{Bundle, Diagnostic, Digest, Edit, Revision, Value};
-use palisade_engine::{Changed, Snapshot, Thing, Word, gone};
+use palisade_engine::{Changed, Snapshot, Thing, Told, Word, gone};
 use palisade_journal::{
     AheadId, AppendError, Base, Commit, Compaction, Counts, Durability, Entry, Fresh, Image, Journal, Kind, OpenError,
     Origin, Recovered, Saved, Settings, Word as Kept,
@@ -154,8 +154,7 @@ impl Restored {
         loaded
             .restored(stop, |take| {
                 self.overlay.each(|entry| {
-                    let edit = edit(entry).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))?;
-                    take(&edit);
+                    take(told(entry).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))?);
                     io::Result::Ok(())
                 })
             })
@@ -180,14 +179,19 @@ fn kind(thing: Thing) -> Kind {
 }
 
 /// The change that a record keeps.
-fn edit(entry: Entry<'_>) -> Result<Edit, String> {
+fn told(entry: Entry<'_>) -> Result<Told<'_>, String> {
     match entry {
         Entry::Overlay { word: Kept::Put(change), .. } => {
-            let value = Value::parse(change).map_err(|error| error.to_string())?;
-            Edit::from_value(value, "store").map_err(|error| error.message)
+            let change = Value::parse(change).map_err(|error| error.to_string())?;
+            match change {
+                Value::Object(mut members) if matches!(&*members, [(name, Value::Object(_))] if name == "upsert") => {
+                    Ok(Told::Entity(members.swap_remove(0).1))
+                }
+                change => Edit::from_value(change, "store").map(Told::Change).map_err(|error| error.message),
+            }
         }
         Entry::Overlay { kind, key, word: Kept::Tombstone } => {
-            gone(thing(kind), std::str::from_utf8(key).map_err(|error| error.to_string())?)
+            gone(thing(kind), std::str::from_utf8(key).map_err(|error| error.to_string())?).map(Told::Change)
         }
         Entry::Answered { .. } => Err("an answer is no change".to_owned()),
     }

@@ -391,3 +391,21 @@ fn a_bundle_that_was_put_after_refused_files_survives() {
     let process = start(dir, "fsync");
     assert_eq!(ages(&process), known(&[("ann", 1), ("gus", 1)]));
 }
+
+/// Files that are not watched, and were changed before it without a load, are older as well.
+#[test]
+fn a_bundle_that_was_put_after_files_that_are_not_watched_survives() {
+    let start = |dir| Process::start(dir, &[STORE, "validation=strict", "reload.watch=false"]);
+    let process = start(workspace());
+    write_entities(process.dir.path(), &["gus"]);
+    let put = json!({ "policies": POLICIES, "schema": SCHEMA, "entities": [user("dan", 3)] });
+    let answer = process.admin().put("/v1/bundle", put.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    process.until("it is noted", |process| status(process)["store"]["commits"].as_u64() >= Some(3));
+    let process = start(end(process, "KILL"));
+    assert_eq!(ages(&process), known(&[("dan", 3)]), "{}", status(&process));
+    // once they are others they are later
+    let dir = end(process, "KILL");
+    write_entities(dir.path(), &["ann", "gus"]);
+    assert_eq!(ages(&start(dir)), known(&[("ann", 1), ("gus", 1)]));
+}

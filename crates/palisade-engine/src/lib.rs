@@ -108,7 +108,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Changed, Footprint, Overlay, Thing, Word, gone};
+pub use change::{Changed, Footprint, Overlay, Thing, Told, Word, gone};
 pub use compiled::Series;
 pub use conform::Dropped;
 pub use explain::{

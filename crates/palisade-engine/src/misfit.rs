@@ -95,11 +95,6 @@ impl Misfits {
         self.found.is_empty()
     }
 
-    /// Each otherwise.
-    pub(crate) fn map(self, change: impl FnMut(Misfit) -> Misfit) -> Self {
-        Self { found: self.found.into_iter().map(change).collect(), ..self }
-    }
-
     /// The first one.
     #[must_use]
     pub(crate) fn first(self) -> Option<Misfit> {

@@ -1,5 +1,5 @@
-//! No decision is older than an acknowledged change, and none is a mixture of two revisions: single, in a batch, AuthZEN;
-//! cached or not; while files are loaded and large transactions are made beside the writer.
+//! No decision is older than an acknowledged change, and none is a mixture of two revisions: single, in a batch, AuthZEN,
+//! at the gateways' endpoint; cached or not; while files are loaded and large transactions are made beside the writer.
 //!
 //! What was asked and changed is recorded and checked afterwards, when it is known what each revision was.
 
@@ -10,8 +10,24 @@ use std::thread;
 
 use super::*;
 use crate::support::Client;
+use crate::support::gate::{Dialect, get};
 
 const ROUNDS: u64 = 60;
+
+/// A gateway's request becomes the same question.
+const ROUTES: &str = "
+hosts: [a.test]
+routes:
+  - {match: GET /d, action: 'T::Action::\"read\"', resource: 'T::Doc::d'}
+";
+
+/// Configuration by which gateways say who asks.
+fn with_gateways(mut flags: Value) -> Value {
+    let principals = json!([{ "uri": "spiffe://a/{name}", "principal": "T::User::\"{name}\"" }]);
+    flags["identity"] = json!({ "peer": { "header": "x-forwarded-client-cert", "principals": principals } });
+    flags["authzen"] = json!({ "namespace": "T" });
+    flags
+}
 
 /// What happened, in the order in which it was recorded.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +82,7 @@ fn counter(revision: &str) -> u64 {
 }
 
 /// Asks about two users in each way.
-fn ask(client: &mut Client, users: &[String; 2]) -> Vec<(String, bool, u64)> {
+fn ask(server: &Server, client: &mut Client, users: &[String; 2]) -> Vec<(String, bool, u64)> {
     let native = |id: &String| json!({ "principal": format!("T::User::\"{id}\""), "action": "T::Action::\"read\"", "resource": "T::Doc::\"d\"" });
     let both: Vec<Value> = users.iter().map(native).collect();
     let revision = |value: &Value| counter(value["revision"].as_str().unwrap());
@@ -82,6 +98,11 @@ fn ask(client: &mut Client, users: &[String; 2]) -> Vec<(String, bool, u64)> {
     let authzen = client.post("/access/v1/evaluation", authzen.to_string());
     let at = counter(authzen.header("palisade-revision").unwrap());
     answers.push((users[1].clone(), authzen.json()["decision"] == true, at));
+    let certificate = format!("URI=spiffe://a/{}", users[0]);
+    let headers = [("x-forwarded-client-cert", certificate.as_str())];
+    let gateway = get("a.test", "/d", &headers).send(server.decisions, Dialect::Envoy);
+    assert!([200, 403].contains(&gateway.status), "{}", gateway.text());
+    answers.push((users[0].clone(), gateway.status == 200, counter(gateway.header("palisade-revision").unwrap())));
     answers
 }
 
@@ -139,8 +160,8 @@ fn record(server: &Server, beside: impl Fn(&AtomicBool) + Sync) -> History {
                 let mut client = server.client();
                 while !over.load(Ordering::SeqCst) {
                     let before = [0, 1].map(|n: usize| acknowledged[n].load(Ordering::SeqCst));
-                    let answers = ask(&mut client, &users);
-                    let batch = batches.fetch_add(3, Ordering::SeqCst) as usize;
+                    let answers = ask(server, &mut client, &users);
+                    let batch = batches.fetch_add(4, Ordering::SeqCst) as usize;
                     let mut history = history.lock().unwrap();
                     for (n, (user, allowed, revision)) in answers.into_iter().enumerate() {
                         let acknowledged = before[usize::from(user == "u1")];
@@ -198,9 +219,11 @@ fn seeded(history: &History, fault: &str) -> Option<History> {
 
 #[test]
 fn no_decision_is_older_than_an_acknowledged_change() {
-    let flags = |cache: bool| json!({ "cache": { "enabled": cache }, "authzen": { "namespace": "T" } });
     for cache in [true, false] {
-        let server = server(flags(cache));
+        let server = Server::start(with_gateways(json!({ "cache": { "enabled": cache } })));
+        let mut bundle = crate::native::bundle();
+        bundle["routes"] = json!({ "gateways.yaml": ROUTES });
+        put(&server, &bundle);
         let history = record(&server, |_| {});
         assert_eq!(faults(&history), Vec::<String>::new());
         assert!(history.answers.len() > 100, "{}", history.answers.len());
@@ -219,15 +242,15 @@ fn no_decision_is_older_than_an_acknowledged_change() {
 #[test]
 fn nothing_is_lost_while_files_and_large_transactions_are_built() {
     let dir = tempfile::tempdir().unwrap();
-    for part in ["policies", "entities"] {
+    for part in ["policies", "entities", "routes"] {
         std::fs::create_dir(dir.path().join(part)).unwrap();
     }
+    std::fs::write(dir.path().join("routes/r.yaml"), ROUTES).unwrap();
     std::fs::write(dir.path().join("policies/s.cedarschema"), crate::native::SCHEMA).unwrap();
     std::fs::write(dir.path().join("policies/p.cedar"), crate::native::POLICIES).unwrap();
     write_files(dir.path(), 2_000, 0);
-    let server = Server::ready(json!({
-        "policies": dir.path().join("policies"), "entities": dir.path().join("entities"), "authzen": { "namespace": "T" },
-    }));
+    let places = ["policies", "entities", "routes"].map(|part| (part.to_owned(), json!(dir.path().join(part))));
+    let server = Server::ready(with_gateways(Value::Object(places.into_iter().collect())));
     let (loads, bulks) = (AtomicU64::new(0), AtomicU64::new(0));
     let age =
         |id: &str| server.admin().get(&format!("/v1/entities/T::User/{id}")).json()["entity"]["attrs"]["age"].clone();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::change::rebase::{AT_A_START, change_number, thing_of};
 use crate::change::{Changed, Place};
 use crate::export;
-use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
+use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid, Value};
 use crate::snapshot::Snapshot;
 use crate::store::Layer;
 
@@ -46,6 +46,15 @@ pub enum Word {
     Gone,
     /// Nothing: the base counts.
     OfBase,
+}
+
+/// A change that was kept.
+#[derive(Debug)]
+pub enum Told<'t> {
+    /// An entity is this. There may be a million of them, so that its text is not copied.
+    Entity(Value<'t>),
+    /// Any change.
+    Change(Edit),
 }
 
 /// What a transaction touched, by the store's ids and by names.
@@ -112,15 +121,18 @@ impl Snapshot {
     pub fn restored<E>(
         &self,
         stop: &dyn Fn() -> bool,
-        each: impl Fn(&mut dyn FnMut(&Edit)) -> Result<(), E>,
+        each: impl Fn(&mut dyn FnMut(Told<'_>)) -> Result<(), E>,
     ) -> Result<Result<Self, Vec<Diagnostic>>, E> {
         let mut transacting = match self.transacting(&Transaction::default(), stop, true) {
             Ok(transacting) => transacting,
             Err(refused) => return Ok(Err(self.unfit(&refused, |_| None, AT_A_START))),
         };
         let mut number = 0;
-        each(&mut |edit| {
-            transacting.edit(edit, Place { number, name: edit.name() });
+        each(&mut |told| {
+            match told {
+                Told::Entity(value) => transacting.entity(&value, Place { number, name: "upsert" }),
+                Told::Change(edit) => transacting.edit(&edit, Place { number, name: edit.name() }),
+            }
             number += 1;
         })?;
         let refused = match transacting.finish(Dangling::Keep, self.revision()) {
@@ -131,9 +143,12 @@ impl Snapshot {
         let mut names: HashMap<usize, Option<String>> =
             refused.problems().iter().filter_map(change_number).map(|number| (number, None)).collect();
         let mut at = 0;
-        each(&mut |edit| {
+        each(&mut |told| {
             if let Some(name) = names.get_mut(&at) {
-                *name = thing_of(edit);
+                *name = match told {
+                    Told::Entity(value) => thing_of(&Edit::Upsert(value.into_owned())),
+                    Told::Change(edit) => thing_of(&edit),
+                };
             }
             at += 1;
         })?;

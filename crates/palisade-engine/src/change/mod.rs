@@ -28,7 +28,7 @@ use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
 
 pub use follow::Footprint;
-pub use kept::{Thing, Word, gone};
+pub use kept::{Thing, Told, Word, gone};
 pub use rebase::Overlay;
 use rules::RuleEdits;
 pub(crate) use rules::{Ruled, RuledSet, Words};
@@ -253,10 +253,7 @@ impl Transacting<'_> {
 
     fn edit(&mut self, edit: &Edit, place: Place) {
         let done = match edit {
-            Edit::Upsert(value) => self.upsert(value, place).map_err(|misfits| {
-                let named = name_of(value);
-                misfits.map(|misfit| Misfit { message: format!("{named}{}", misfit.message), ..misfit })
-            }),
+            Edit::Upsert(value) => return self.entity(value, place),
             Edit::Update(update) => self.update(update, place),
             Edit::Delete(uid) => self.delete(uid, false, place).map_err(Misfits::from),
             Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfits::from),
@@ -271,8 +268,21 @@ impl Transacting<'_> {
                 self.rules.take(of_rules, place, self.before).map_err(Misfits::from)
             }
         };
+        self.note(done, place, "");
+    }
+
+    /// An entity that is upserted.
+    fn entity(&mut self, value: &Value<'_>, place: Place) {
+        let done = self.upsert(value, place);
+        let named = if done.is_err() { name_of(value) } else { String::new() };
+        self.note(done, place, &named);
+    }
+
+    /// Lists what is wrong with a change, behind the name of what it is about.
+    fn note(&mut self, done: Result<(), Misfits>, place: Place, named: &str) {
         for misfit in done.err().into_iter().flatten() {
-            self.problems.push(Diagnostic::error(place.pointer(&misfit.pointer()), misfit.message));
+            let message = format!("{named}{}", misfit.message);
+            self.problems.push(Diagnostic::error(place.pointer(&misfit.pointer()), message));
         }
     }
 
@@ -430,12 +440,14 @@ impl Transacting<'_> {
             rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop)?
         };
         let (grants, tallied) = self.settle(from_data, ruled.as_ref().and_then(|ruled| ruled.set.as_ref()))?;
-        let Self { before, draft, touched, stop, .. } = self;
+        let Self { before, draft, touched, stop, keeps_deletions, .. } = self;
+        // what becomes of kept changes is reported to no one, and there may be a million
+        let tells = !keeps_deletions;
         if stop() {
             return Err(Refused::GivenUp);
         }
         let (mut tally, mut entities, mut changed) = (Tally::default(), Vec::new(), ruled.is_some());
-        for id in touched.keys().copied() {
+        for id in touched.keys().copied().filter(|_| tells) {
             let (old, new) = (before.store.earlier(id), draft.record(id));
             let was = old.is_some_and(Entity::is_present);
             let same_content = match (old, new.is_present()) {
@@ -467,7 +479,7 @@ impl Transacting<'_> {
         tally.links_added += tallied.added;
         tally.links_removed += tallied.removed;
         let snapshot = before.after(draft.commit(), grants, ruled, revision);
-        if !snapshot.grants.is(&before.grants) || !before.has_policies_of(&snapshot) {
+        if tells && (!snapshot.grants.is(&before.grants) || !before.has_policies_of(&snapshot)) {
             let gone = before.made_forbids_gone(&snapshot);
             if !gone.is_empty() {
                 forbids_removed.extend(gone);

@@ -307,8 +307,8 @@ fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, i
     }
 }
 
-fn uid_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, id: u32) -> (u32, Vec<u8>) {
-    (type_of(pages, touched, id), record(pages, touched, id).id().to_vec())
+fn uid_of<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: u32) -> (u32, &'a [u8]) {
+    (type_of(pages, touched, id), record(pages, touched, id).id())
 }
 
 /// Found by a look at every record.

@@ -30,6 +30,9 @@ impl Fault {
     }
 }
 
+/// So many changed entities are looked at one by one, however few there are in all.
+const FEW: usize = 1_000;
+
 const NEW: u32 = u32::MAX;
 const ON_PATH: u32 = u32::MAX - 1;
 
@@ -87,6 +90,10 @@ impl Draft {
     /// # Errors
     /// The first fault.
     pub(crate) fn check_changed(&mut self, changed: &[u32], limits: &Limits) -> Result<(), Fault> {
+        // an entity on its own costs many times what it costs among all
+        if changed.len() > self.id_bound() / 8 && changed.len() > FEW {
+            return self.check_hierarchy(limits);
+        }
         let mut heights: HashMap<u32, u32> = HashMap::new();
         for id in changed {
             if !heights.contains_key(id) {

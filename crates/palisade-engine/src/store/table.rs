@@ -113,7 +113,7 @@ impl Table {
     }
 
     /// Adds a uid that [`Table::find`] does not know. `uid_of` gives the type and the id of one that is there.
-    pub(super) fn insert(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+    pub(super) fn insert<'u>(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, &'u [u8])) {
         let hash = self.hash(ty, id);
         while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {
             self.split(self.entry_of(hash), uid_of);
@@ -122,12 +122,12 @@ impl Table {
     }
 
     /// Takes out a uid whose id is `gone`. `uid_of` gives the type and the id of others that are there.
-    pub(super) fn remove(&mut self, ty: u32, id: &[u8], gone: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+    pub(super) fn remove<'u>(&mut self, ty: u32, id: &[u8], gone: u32, uid_of: &dyn Fn(u32) -> (u32, &'u [u8])) {
         let hash = self.hash(ty, id);
         let state = self.state.clone();
         let line_of = |other: u32| {
             let (ty, id) = uid_of(other);
-            hash_with(&state, ty, &id) as usize & (LINES - 1)
+            hash_with(&state, ty, id) as usize & (LINES - 1)
         };
         self.change(hash, |bucket| bucket.take(hash, gone, &line_of));
     }
@@ -156,7 +156,7 @@ impl Table {
         }
     }
 
-    fn split(&mut self, entry: usize, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+    fn split<'u>(&mut self, entry: usize, uid_of: &dyn Fn(u32) -> (u32, &'u [u8])) {
         let Some(old) = self.directory.get(entry).cloned() else { broken("a hash beyond the directory") };
         if old.depth == self.depth {
             let doubled: Vec<_> = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
@@ -170,7 +170,7 @@ impl Table {
         for slot in old.lines.iter().flat_map(|line| line.0).filter(|slot| *slot != 0) {
             let id = slot as u32;
             let (ty, text) = uid_of(id);
-            let hash = self.hash(ty, &text);
+            let hash = self.hash(ty, text);
             let half = (hash >> (64 - depth) & 1) as usize;
             halves[half].put(hash, id);
         }
@@ -267,31 +267,33 @@ mod tests {
     #[test]
     fn finds_what_was_inserted_in_every_copy() {
         let mut table = Table::default();
-        let uid = |id: u32| (id % 3, format!("entity-{id}").into_bytes());
+        let names: Vec<String> = (0..20_000).map(|id| format!("entity-{id}")).collect();
+        let uid = |id: u32| (id % 3, names[id as usize].as_bytes());
         let mut copies = Vec::new();
         for id in 0..20_000 {
             if id % 5_000 == 0 {
                 copies.push((id, table.clone()));
             }
             let (ty, text) = uid(id);
-            assert_eq!(table.find(ty, &text, |found| uid(found) == (ty, text.clone())), None);
-            table.insert(ty, &text, id, &uid);
+            assert_eq!(table.find(ty, text, |found| uid(found) == (ty, text)), None);
+            table.insert(ty, text, id, &uid);
         }
         copies.push((20_000, table));
         for (known, table) in copies {
             for id in (0..20_000).step_by(7) {
                 let (ty, text) = uid(id);
-                let found = table.find(ty, &text, |found| uid(found) == (ty, text.clone()));
+                let found = table.find(ty, text, |found| uid(found) == (ty, text));
                 assert_eq!(found, (id < known).then_some(id));
             }
         }
     }
     #[test]
     fn what_is_taken_out_is_gone_and_the_others_are_found() {
-        let uid = |id: u32| (id % 3, format!("entity-{}", id % 7_000).into_bytes());
+        let names: Vec<String> = (0..6_000).map(|id| format!("entity-{id}")).collect();
+        let uid = |id: u32| (id % 3, names[id as usize].as_bytes());
         let find = |table: &Table, id: u32| {
             let (ty, text) = uid(id);
-            table.find(ty, &text, |found| found == id)
+            table.find(ty, text, |found| found == id)
         };
         let mut table = Table::default();
         let (mut there, mut state, mut copies) = (std::collections::BTreeSet::new(), 9_u64, Vec::new());
@@ -300,11 +302,11 @@ mod tests {
             let id = (state >> 33) as u32 % 6_000;
             let (ty, text) = uid(id);
             if there.remove(&id) {
-                table.remove(ty, &text, id, &uid);
+                table.remove(ty, text, id, &uid);
                 assert_eq!(find(&table, id), None);
             } else {
                 there.insert(id);
-                table.insert(ty, &text, id, &uid);
+                table.insert(ty, text, id, &uid);
             }
             if round % 6_000 == 5_999 {
                 copies.push((there.clone(), table.clone()));

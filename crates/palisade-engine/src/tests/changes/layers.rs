@@ -1,6 +1,7 @@
 //! The base below the changes: reverts, a new base, and what they hide.
 
 use super::*;
+use crate::Told;
 use crate::model::{Bundle, SchemaText};
 use crate::tests::support::build;
 
@@ -128,8 +129,8 @@ fn changes_that_do_not_fit_a_new_base_are_named_with_it() {
     // at a start it is named as well, and what can be done is another thing
     let text = format!(r#"{{"upsert":{}}}"#, user("c"));
     let edit = Edit::from_value(Value::parse(text.as_bytes()).unwrap(), "store").unwrap();
-    let restored = |take: &mut dyn FnMut(&Edit)| -> Result<(), ()> {
-        take(&edit);
+    let restored = |take: &mut dyn FnMut(Told<'_>)| -> Result<(), ()> {
+        take(Told::Change(edit.clone()));
         Ok(())
     };
     let at_start = on_big_stack(|| base.restored(&|| false, restored)).unwrap().unwrap().unwrap_err();
