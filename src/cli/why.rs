@@ -20,6 +20,9 @@ const NEAREST: [usize; 2] = [3, 1];
 /// Policies that are shown with `--all`.
 const MOST_SHOWN: usize = 100;
 
+/// What is this far is of another action or type, as docs/explain.md says.
+const FAR: usize = 100;
+
 /// The longest text of a clause in a line, in characters.
 const LONGEST: usize = 110;
 
@@ -145,7 +148,10 @@ fn shown(explanation: &Explanation, all: bool) -> Shown<'_> {
         .partition(|policy| by_rule && policy.effect == Effect::Forbid && policy.result == Truth::Error);
     let total = others.len() + explanation.policies_left_out;
     let most = if all { usize::MAX } else { NEAREST[usize::from(explanation.decision.is_allow())] };
-    let others: Vec<_> = others.into_iter().filter(|policy| all || matters(explanation, policy)).take(most).collect();
+    let others = others.into_iter().filter(|policy| all || matters(explanation, policy));
+    // one of another action or type says nothing beside one that is about these
+    let nearest = others.clone().map(|policy| policy.distance).min().unwrap_or_default();
+    let others: Vec<_> = others.filter(|policy| all || policy.distance < FAR || nearest >= FAR).take(most).collect();
     // what is farther off says something where nothing decided
     let farther = if decided.is_empty() && failed.is_empty() { explanation.policies_farther } else { 0 };
     let rest = rest_in_words(total - others.len(), farther, all);

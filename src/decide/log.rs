@@ -119,12 +119,12 @@ impl DecisionLog {
     }
 
     /// An explanation as JSON, or why there is none.
-    pub(super) fn told(&self, explained: Result<&Explanation, &CheckError>) -> Option<String> {
-        let told = match explained {
-            Ok(explained) => why::told(self.explain, explained)?,
+    pub(super) fn why(&self, explained: Result<&Explanation, &CheckError>) -> Option<String> {
+        let shown = match explained {
+            Ok(explained) => why::shown(self.explain, explained)?,
             Err(error) => why::without(why::unavailable(error)),
         };
-        Some(told.to_string())
+        Some(shown.to_string())
     }
 
     /// Puts a record into the queue, if there is room.

@@ -350,7 +350,7 @@ impl Pdp {
         if let Some(log) = self.log.as_ref().filter(|log| is_alone && log.explains(&made.decision)) {
             // the decision stands, with an explanation or without
             let explained = self.explain(snapshot, request, now, log.options()).await;
-            made.why = log.told(explained.as_ref());
+            made.why = log.why(explained.as_ref());
         }
         let recorded = match &self.log {
             Some(log) => log.record_patiently(&made.record(request, call), deadline).await,

@@ -1,4 +1,4 @@
-//! Explanations as they are told beside decisions: to callers as far as `explain.decisions` allows, and in the lines of denials
+//! Explanations as they are shown beside decisions: to callers as far as `explain.decisions` allows, and in the lines of denials
 //! as far as `decision_log.explain` says.
 
 use serde_json::{Value as Json, json};
@@ -10,7 +10,7 @@ use palisade_engine::model::{DeniedBy, Explanation};
 
 /// As much of an explanation as the mode allows; nothing where it allows nothing.
 #[must_use]
-pub fn told(mode: ExplainMode, explained: &Explanation) -> Option<Json> {
+pub fn shown(mode: ExplainMode, explained: &Explanation) -> Option<Json> {
     match mode {
         ExplainMode::Off => None,
         ExplainMode::Ids => Some(ids_of(explained)),

@@ -95,7 +95,7 @@ pub(super) async fn shown(
     match services.pdp.explain(snapshot, request, now, options).await {
         Ok(explained) => {
             let words = Some(why::in_words(&explained, mode == ExplainMode::Full));
-            Shown { json: why::told(mode, &explained).unwrap_or_else(|| why::without("off")), words }
+            Shown { json: why::shown(mode, &explained).unwrap_or_else(|| why::without("off")), words }
         }
         Err(error) => without(why::unavailable(&error)),
     }

@@ -36,7 +36,7 @@ fn matches(pattern: &str, file: &str, name: &str) -> bool {
 }
 
 /// `*` stands for any text, `?` for one character.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // where to go on if the last `*` has to stand for one character more

@@ -106,16 +106,19 @@ pub struct TestArgs {
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters"])]
     pub coverage_min: Option<f64>,
     /// Change each policy in one place at a time, and show the changes that no test notices, each with a test that would
-    #[arg(long, conflicts_with = "list")]
+    #[arg(long, conflicts_with = "list", group = "mutates")]
     pub mutate: bool,
     /// Fail if the tests notice less of a hundred such changes
-    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters"])]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters", "mutate_only"])]
     pub mutate_min: Option<f64>,
+    /// Change only the policies whose id this is, `*` and `?` allowed; may be repeated
+    #[arg(long, value_name = "ID", requires = "mutates")]
+    pub mutate_only: Vec<String>,
     /// Of how many requests one is looked for that shows a change which no test notices
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     pub mutate_budget: u64,
     /// Write a file of tests that would notice the changes that no test does
-    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    #[arg(long, value_name = "FILE", conflicts_with = "list", group = "mutates")]
     pub mutate_tests: Option<PathBuf>,
     /// How many threads to use [default: one a processor]
     #[arg(short, long, value_name = "N")]
@@ -311,7 +314,7 @@ fn mutate(
     }
     let accepted = mutate::read_accepted(accepted.iter().map(PathBuf::as_path))
         .map_err(|faults| Stop::failure(faults.join("\n")))?;
-    let limits = mutate::Limits { requests: args.mutate_budget };
+    let limits = mutate::Limits { requests: args.mutate_budget, only: &args.mutate_only };
     let bar = progress::counted();
     let made = mutate::run(bundle, files, options, limits, &accepted, &bar);
     made.map(Some).map_err(|problems| {

@@ -146,6 +146,11 @@ fn a_forbid_that_does_not_hold_hides_no_permit() {
         (format!("{other}{edit}"), &["permit guest-read"], &[none]),
         (both.to_owned(), &["permit staff-read", "2 of 3 parts do not hold"], &[]),
         (format!("{both}{edit}"), &[near], &[none]),
+        (
+            format!("{other}@id(\"d\") permit (principal, action, resource) when {{ resource == Doc::\"x\" }};\n"),
+            &["permit d"],
+            &[none],
+        ),
         (format!("{edit}{forbid}"), &[near], &[none, "nearest policy\n    forbid f"]),
         (forbid.to_owned(), &["there is no permit"], &["nearest policy\n    forbid f"]),
     ] {

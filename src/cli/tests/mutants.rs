@@ -33,6 +33,17 @@ fn a_change_that_no_test_notices_is_shown_with_the_test_that_would() {
     for (least, exit) in [("75", Exit::Success), ("75.1", Exit::TestsFailed), ("101", Exit::Usage)] {
         assert_eq!(run(&["--mutate-min", least]).exit, exit, "{least}");
     }
+    // of some policies alone
+    for (only, exit, said) in [
+        ("ok", Exit::Success, "3 of 4 mutants killed"),
+        ("o*", Exit::Success, "3 of 4 mutants killed"),
+        ("other", Exit::Failure, "`--mutate-only other`: there is nothing to change"),
+    ] {
+        let ran = run(&["--mutate", "--mutate-only", only]);
+        assert_eq!(ran.exit, exit, "{}{}", ran.out, ran.err);
+        assert!(format!("{}{}", ran.out, ran.err).contains(said), "{only}: {}{}", ran.out, ran.err);
+    }
+    assert_eq!(run(&["--mutate-only", "ok"]).exit, Exit::Usage);
     // for programs
     let json: serde_json::Value = serde_json::from_str(&run(&["--mutate", "--format", "json"]).out).unwrap();
     let mutation = &json["mutation"];

@@ -45,7 +45,7 @@ fn an_explanation_costs_no_more_where_there_are_many_links() {
             let explain = work_of(|| drop(snapshot.explain(&request, 0, &ExplainOptions::default()).unwrap()));
             let decide = work_of(|| drop(snapshot.decide_by_reference(&request, 0).unwrap()));
             println!("{links} links, 100 times: explained in {explain:?}, decided by the reference in {decide:?}");
-            // he who has a link there, one who has not, and whoever is not stored
+            // he who has a link there, one who has not, and one who is not stored
             let asked = [[7, 7], [7, 8], [1_000_000, 8]];
             let steps = asked.map(|asked| steps(&snapshot, asked, false));
             assert!(steps.iter().all(|steps| *steps <= MOST_STEPS), "{steps:?}");

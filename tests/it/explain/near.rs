@@ -85,6 +85,9 @@ fn compare(keys: &BTreeMap<&str, (bool, Key)>, explained: &Explanation, all: boo
     near.sort_unstable();
     near.truncate(shown);
     let found: Vec<Key> = explained.policies.iter().map(|policy| keys[&*policy.id].1).collect();
+    if explained.policies.iter().any(|policy| policy.distance != keys[&*policy.id].1.1) {
+        return Err(format!("other distances than {found:?}"));
+    }
     let is_far = |(rank, _): &&Key| matches!(rank, 3 | 5);
     let far_shown = near.iter().filter(is_far).count();
     let left = (of_near + far_shown - near.len(), of_far - far_shown);

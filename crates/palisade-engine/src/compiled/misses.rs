@@ -145,7 +145,7 @@ pub(crate) struct Distance {
     pub missing: u8,
 }
 
-/// No change of entities makes up for this. More than a policy has conditions that are told apart.
+/// No change of entities makes up for this. More than a policy has conditions.
 pub(crate) const FAR: u32 = 100;
 
 impl Distance {

@@ -271,6 +271,7 @@ impl Snapshot {
             effect: if judged.is_forbid { Effect::Forbid } else { Effect::Permit },
             result: judged.result,
             missing: judged.missing,
+            distance: judged.distance,
             file: site.origin.to_string(),
             line: tree.source().line().or(site.line),
             link,

@@ -81,6 +81,8 @@ pub struct ExplainedPolicy {
     pub result: Truth,
     /// How many parts of its scope and clauses do not hold, each evaluated alone.
     pub missing: usize,
+    /// How near it came, 0 where all of it holds: a condition counts 1, a part of the scope 1, 2 or 100, by what would mend it.
+    pub distance: usize,
     /// The file or member of the bundle that it is in; of a link its template's.
     pub file: String,
     /// Its line there, from 1, if the text is as it stands there.

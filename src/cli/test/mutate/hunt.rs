@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use palisade_engine::model::{AccessRequest, Bundle, Diagnostic, Uid, Value};
-use palisade_engine::{Mutants, Pool, SchemaFacts, Searched, Snapshot, Stage, Standing, on_big_stack};
+use palisade_engine::{Mutant, Mutants, Pool, SchemaFacts, Searched, Snapshot, Stage, Standing, on_big_stack};
 
+use crate::cli::test::filter::glob;
 use crate::cli::test::model::{Store, TestFile};
 use crate::cli::test::mutate::{Accepted, Fate, Mutation, Shown};
 use crate::cli::test::report::{Got, compare};
@@ -26,9 +27,28 @@ const CHUNK: usize = 16;
 
 /// Up to how much is done.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli::test) struct Limits {
+pub(in crate::cli::test) struct Limits<'l> {
     /// Requests that are asked of a mutant that no test kills.
     pub requests: u64,
+    /// Patterns of the policies that are changed; all where there are none.
+    pub only: &'l [String],
+}
+
+impl Limits<'_> {
+    fn takes(self, mutant: &Mutant) -> bool {
+        self.only.is_empty() || self.only.iter().any(|pattern| glob(pattern, &mutant.policy))
+    }
+
+    /// The patterns that no mutant is of.
+    fn idle(self, mutants: &[Mutant]) -> Vec<Diagnostic> {
+        let is_idle = |pattern: &&String| !mutants.iter().any(|mutant| glob(pattern, &mutant.policy));
+        let message = |pattern: &String| {
+            format!(
+                "`--mutate-only {pattern}`: there is nothing to change in a policy of that id; ids are those that `reason` names, and `*` stands for any text"
+            )
+        };
+        self.only.iter().filter(is_idle).map(|pattern| Diagnostic::error("tests", message(pattern))).collect()
+    }
 }
 
 /// Called with what is done, how much of it is, and how much there is.
@@ -42,7 +62,7 @@ pub(in crate::cli::test) fn run(
     bundle: &Bundle,
     files: &[TestFile],
     options: &Options,
-    limits: Limits,
+    limits: Limits<'_>,
     accepted: &Accepted,
     tell: Tell<'_>,
 ) -> Result<Mutation, Vec<Diagnostic>> {
@@ -54,7 +74,7 @@ fn here(
     bundle: &Bundle,
     files: &[TestFile],
     options: &Options,
-    limits: Limits,
+    limits: Limits<'_>,
     accepted: &Accepted,
     tell: Tell<'_>,
 ) -> Result<Mutation, Vec<Diagnostic>> {
@@ -64,11 +84,15 @@ fn here(
     let sets = built(&plan, &options, tell);
     let others: Vec<&Snapshot> = sets.iter().flatten().map(|(_, snapshot)| *snapshot).collect();
     let mutants = plan.builder.base.mutants(&others, &|| true).map_err(|problem| vec![problem])?;
+    let idle = limits.idle(&mutants.list);
+    if !idle.is_empty() {
+        return Err(idle);
+    }
     let base = mutants.stage(&plan.builder.base, None);
     let worlds = sets.into_iter().map(|set| set.map(|(path, snapshot)| Set { path, snapshot, stage: OnceLock::new() }));
     let ground = Ground { plan: &plan, mutants: &mutants, base, worlds: worlds.collect() };
     let alive: Vec<AtomicBool> =
-        mutants.list.iter().map(|mutant| AtomicBool::new(mutant.standing == Standing::Open)).collect();
+        mutants.list.iter().map(|it| AtomicBool::new(it.standing == Standing::Open && limits.takes(it))).collect();
     ground.ask(&alive, &options, tell);
     let left: Vec<usize> = (0..mutants.list.len()).filter(|at| alive[*at].load(Ordering::Relaxed)).collect();
     let mut fates = ground.search(bundle, &left, &options, limits, tell);
@@ -79,13 +103,17 @@ fn here(
     };
     drop(ground);
     let bounded = mutants.bounded;
-    let all = mutants.list.into_iter().enumerate();
+    let all = mutants.list.into_iter().enumerate().filter(|(_, mutant)| limits.takes(mutant));
     let all = all.map(|(at, mutant)| {
         let fate = fate(at, &mutant.standing, &mut fates);
         (mutant, fate)
     });
     let mut mutation = Mutation { mutants: all.collect(), bounded, stale: Vec::new() };
     accepted.apply(&mut mutation);
+    if !limits.only.is_empty() {
+        // what is accepted of the others is not looked at
+        mutation.stale.clear();
+    }
     Ok(mutation)
 }
 
@@ -178,7 +206,7 @@ impl<'g> Ground<'g> {
         bundle: &Bundle,
         left: &[usize],
         options: &Options,
-        limits: Limits,
+        limits: Limits<'_>,
         tell: Tell<'_>,
     ) -> HashMap<usize, Fate> {
         let plan = self.plan;
@@ -255,7 +283,7 @@ fn hunt(
     stage: &Stage<'_>,
     pool: &Pool,
     left: &[usize],
-    (options, limits): (&Options, Limits),
+    (options, limits): (&Options, Limits<'_>),
     tell: &(dyn Fn(usize) + Sync),
 ) -> Vec<(usize, Searched)> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -27,6 +27,7 @@ fn uid(text: &str) -> Json {
     json!({"type": ty, "id": id})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "rows are easier to read")]
 fn entity(name: &str, parents: &[&str], attrs: Json) -> Json {
     // a text with `::` is an entity
     fn value(json: &Json) -> Json {
@@ -226,7 +227,7 @@ fn every_proposal_is_one_that_the_data_rules_take() {
                 for action in ["view", "open"] {
                     let (request, explained) = ask(&snapshot, [who, action, "Device::d"]);
                     for change in &explained.changes {
-                        let (mut entities, mut asked) =
+                        let (mut entities, mut asked): (Vec<Json>, _) =
                             (snapshot.entities().map(|it| it.to_json()).collect(), request.clone());
                         for edit in std::iter::once(&change.edit).chain(&change.with) {
                             make(&mut entities, &mut asked, edit);
@@ -248,7 +249,7 @@ fn every_proposal_is_one_that_the_data_rules_take() {
 }
 
 /// Makes one of the edits that these worlds have, apart from what is tested.
-fn make(entities: &mut Vec<Json>, _: &mut AccessRequest<'static>, edit: &crate::model::explanation::Proposed) {
+fn make(entities: &mut [Json], _: &mut AccessRequest<'static>, edit: &crate::model::explanation::Proposed) {
     use crate::model::explanation::Proposed;
     let named = |text: &str| {
         let uid = Uid::parse(text).unwrap();
