@@ -160,7 +160,7 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     if let Err(problem) = &routed {
         exchange.note(|notes| notes.reason(problem.code));
         if let Some(transport) = asked(exchange.head.uri.path()).filter(|_| surface == Surface::Decisions) {
-            services.metrics.undecided(transport, problem.is_fault());
+            services.metrics.undecided(transport, problem.code, problem.is_fault());
         }
     }
     let mut answer = match routed {
