@@ -54,6 +54,20 @@ impl AdminArgs {
     }
 }
 
+/// Whether an answer is one of the admin API, which has every path that verbs ask for.
+///
+/// # Errors
+/// If something else answers there: the decisions have an address of their own.
+pub(super) fn expect_admin(address: &ListenAddr, status: u16) -> Result<(), Stop> {
+    if status != 404 {
+        return Ok(());
+    }
+    Err(Stop::failure(format!(
+        "{address} answers, but it is not the admin API (HTTP 404): name that with `--admin-listen`, by default \
+         127.0.0.1:8181; decisions are served at another address (`listen.decisions`)"
+    )))
+}
+
 /// The address in a URL of the admin API. What is not one stays as it is.
 fn without_scheme(address: &str) -> &str {
     address.strip_prefix("http://").map_or(address, |rest| rest.trim_end_matches('/'))

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::cli::admin::AdminArgs;
+use crate::cli::admin::{AdminArgs, expect_admin};
 use crate::cli::apply::refused::{BEFORE_ARRAY, Sent};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::ConfigArgs;
@@ -117,6 +117,7 @@ pub(super) fn run(args: &ApplyArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
     }
     let answer =
         answer.map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
+    expect_admin(&address, answer.status)?;
     let Ok(said) = serde_json::from_slice::<Value>(&answer.body) else {
         return Err(Stop::failure(format!("the answer of {address} (HTTP {}) is not JSON", answer.status)));
     };

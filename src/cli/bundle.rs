@@ -11,7 +11,8 @@ use crate::app;
 use crate::cli::exit::Stop;
 use crate::cli::flags::{ConfigArgs, set};
 use crate::config::{self, Settings, near_path};
-use crate::source::{FileSettings, FileSource, Held, Layout, Source};
+use crate::source::layout::{self, Layout};
+use crate::source::{FileSettings, FileSource, Held, Source};
 use palisade_engine::model::{Bundle, Diagnostic, Severity};
 use palisade_engine::{EngineSettings, NO_SCHEMA};
 
@@ -23,8 +24,8 @@ const SCHEMA: &str = "schema";
 pub struct BundleArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Policies: a directory, a single file, or a bundle directory, which holds `policies`, `entities` and `routes`
-    /// [key: policies] [default: ./policies]
+    /// Policies: a directory, a single file, or a bundle directory, which holds `policies`, `entities` and `routes`, and
+    /// brings its own whatever the configuration names [key: policies] [default: ./policies]
     #[arg(short, long, value_name = "PATH", help_heading = "Bundle")]
     pub policies: Option<PathBuf>,
     /// Schema, in Cedar's or the JSON syntax, instead of the files `*.cedarschema` in the directory of the policies (or of
@@ -47,7 +48,7 @@ pub struct Chosen {
     pub settings: Settings,
     /// Where the bundle is.
     pub layout: Layout,
-    /// What of it is not there, though `serve` waits for it.
+    /// What of it is not there, though `serve` waits for it, or is another bundle's.
     absent: Vec<Diagnostic>,
 }
 
@@ -76,7 +77,51 @@ impl BundleArgs {
                 set(&mut tree, &[key], Value::from(path.to_string_lossy()));
             }
         }
+        if let Some(directory) = bundle_directory(&tree) {
+            for (key, path) in self.own_parts(&tree, &directory) {
+                set(&mut tree, &[key], Value::from(path.to_string_lossy()));
+            }
+        }
         Ok(tree)
+    }
+
+    /// What a bundle directory of the command line has itself of what the file or the environment names elsewhere: who
+    /// names a bundle means all of it.
+    fn own_parts(&self, tree: &Value, directory: &Path) -> Vec<(&'static str, PathBuf)> {
+        // what is wrong with the configuration is reported where it is read
+        let Ok(settings) = self.config.load(tree.clone()) else { return Vec::new() };
+        let is_named_elsewhere = |key: &str| {
+            let named = match key {
+                "entities" => &settings.entities,
+                "schema" => &settings.schema,
+                _ => &settings.routes,
+            };
+            // a place that is not there is most often misspelt, which is reported
+            tree.get(key).is_none() && named.as_ref().is_some_and(|path| path.exists())
+        };
+        layout::own_parts(directory).into_iter().filter(|(key, _)| is_named_elsewhere(key)).collect()
+    }
+
+    /// The place of entities that the configuration names and a bundle directory of the command line does not have.
+    fn entities_of_others(&self, layout: &Layout) -> Option<Diagnostic> {
+        let directory = bundle_directory(&self.tree().ok()?)?;
+        let origin = self.config.origin(&["entities"]).filter(|_| self.entities.is_none())?;
+        let is_elsewhere = layout.entities_named && !layout.entities.starts_with(&directory);
+        // `--set` is the command line, too
+        let is_meant = self.config.tree().ok()?.get("entities").is_some();
+        if !is_elsewhere || is_meant {
+            return None;
+        }
+        let place = directory.display();
+        let message = format!(
+            "these entities do not belong to the bundle directory `{place}`, which has no `entities`: `entities` names them \
+             ({origin})"
+        );
+        let help = format!(
+            "name them with `--entities` if they are meant, or put those of the bundle into `{}`",
+            directory.join("entities").display()
+        );
+        Some(Diagnostic::error(layout.entities.display().to_string(), message).warning().help(help))
     }
 
     /// Finds out which bundle is meant, and by which configuration it is judged.
@@ -118,7 +163,8 @@ impl BundleArgs {
             };
             return Err(Stop::failure(message));
         }
-        let absent = self.absent(&settings, &layout)?;
+        let mut absent = self.absent(&settings, &layout)?;
+        absent.extend(self.entities_of_others(&layout));
         Ok(Chosen { settings, layout, absent })
     }
 
@@ -220,7 +266,7 @@ impl Chosen {
 
     /// Where something should be that is not there.
     pub(super) fn absent(&self) -> impl Iterator<Item = &str> {
-        self.absent.iter().map(|absent| absent.origin.as_str())
+        self.absent.iter().filter(|absent| absent.passing).map(|absent| absent.origin.as_str())
     }
 
     /// What was read, if nothing is absent that `serve` waits for.
@@ -264,6 +310,12 @@ impl Chosen {
         let files = app::file_settings(&self.settings);
         FileSettings { entities_required: files.entities_required && self.layout.entities_named, ..files }
     }
+}
+
+/// The bundle directory that the command line names, if it names one.
+fn bundle_directory(tree: &Value) -> Option<PathBuf> {
+    let given = Path::new(tree.get("policies")?.as_str()?);
+    layout::is_bundle(given).then(|| given.to_owned())
 }
 
 /// What to do where there are no entities.

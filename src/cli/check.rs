@@ -13,7 +13,7 @@ use crate::cli::test::{denied_by, policy_error};
 use crate::cli::why;
 use crate::cli::{OutputFormat, SemanticsArg};
 use palisade_engine::AboutPolicy;
-use palisade_engine::model::{Decision, DeniedBy, PolicyId, Written};
+use palisade_engine::model::{Decision, PolicyId, Written};
 
 /// Flags of `palisade check`.
 #[derive(Debug, Clone, Args)]
@@ -80,11 +80,10 @@ fn write_decision(decision: &Decision, known: &Known, args: &CheckArgs, terminal
     let (word, tone) = if decision.outcome.is_allow() { ("ALLOW", Tone::Good) } else { ("DENY", Tone::Bad) };
     writeln!(terminal.out, "{}", toned(word, tone, terminal.color))?;
     if !args.verbose {
-        // most often a misspelled name
-        if let Some(denied @ DeniedBy::UnknownEntity { .. }) = &decision.denied_by {
-            writeln!(terminal.err, "denied because {}", denied_by(denied))?;
-        }
-        return Ok(());
+        return match why_denied(decision) {
+            Some(why) => writeln!(terminal.err, "denied because {why}"),
+            None => Ok(()),
+        };
     }
     if decision.reasons.is_empty() {
         writeln!(terminal.out, "no policy determined this")?;
@@ -100,6 +99,37 @@ fn write_decision(decision: &Decision, known: &Known, args: &CheckArgs, terminal
     }
     decision.errors.iter().try_for_each(|error| writeln!(terminal.out, "policy error {}", policy_error(error)))
 }
+
+/// Why it is a denial, in a line: a reader of the word alone looks for the fault in the wrong place.
+fn why_denied(decision: &Decision) -> Option<String> {
+    if decision.outcome.is_allow() {
+        return None;
+    }
+    if let Some(denied) = &decision.denied_by {
+        return Some(denied_by(denied));
+    }
+    let named = |ids: &mut dyn Iterator<Item = &PolicyId>| {
+        let all: Vec<String> = ids.map(|id| format!("`{id}`")).collect();
+        let more = all.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", "))
+    };
+    if !decision.reasons.is_empty() {
+        let verb = if decision.reasons.len() == 1 { "forbids" } else { "forbid" };
+        return Some(format!("{} {verb} it", named(&mut decision.reasons.iter())));
+    }
+    Some(match &decision.errors[..] {
+        [] => "no policy permits it; `--explain` shows which came nearest".to_owned(),
+        [error] => format!("no policy permits it, and one failed: {}", policy_error(error)),
+        errors => {
+            let ids: Vec<PolicyId> = errors.iter().map(|error| error.policy_id.clone()).collect();
+            format!("no policy permits it, and {} failed; `--verbose` shows why", named(&mut ids.iter()))
+        }
+    })
+}
+
+/// How many policies are named in a line.
+const NAMED: usize = 3;
 
 /// A policy that determined the decision: where it was written, and what its author says of it.
 fn write_reason(id: &str, about: Option<&AboutPolicy>, terminal: &mut Terminal<'_>) -> io::Result<()> {

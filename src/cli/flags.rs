@@ -82,8 +82,12 @@ pub(super) fn set_semantics(tree: &mut Value, semantics: Option<SemanticsArg>) {
     if let Some(semantics) = semantics {
         set(tree, &["decision", "semantics"], word(&semantics));
         // it is about both rules, whatever the file says of one
+        let meant = match semantics {
+            SemanticsArg::Strict => "deny",
+            SemanticsArg::Cedar => "cedar",
+        };
         for rule in ["forbid_errors", "unknown_entities"] {
-            set(tree, &["decision", rule], Value::Null);
+            set(tree, &["decision", rule], Value::from(meant));
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::cli::progress;
 use crate::cli::refusal::{self, Source};
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
+use crate::config::near_path;
 use palisade_engine::Snapshot;
 use palisade_engine::model::json::{in_words, without_byte_order_mark};
 use palisade_engine::model::{AccessRequest, Bundle, Diagnostic, RequestError, Revision, Uid, Value};
@@ -93,11 +94,12 @@ impl Question<'_> {
         };
         let chosen = self.bundle.choose_with(|tree| set_semantics(tree, self.semantics)).map_err(undecided)?;
         let (text, source) = match (&args.request_json, &args.context) {
-            (None, Some(context)) if context.trim_start().starts_with('{') => (Some(context.clone()), None),
+            (None, Some(context)) if is_written_out(context) => (Some(context.clone()), None),
             (None, None) => (None, None),
             (path, context) => {
                 let place = path.as_ref().map(|path| path.display().to_string()).or_else(|| context.clone());
-                let source = input(&place.unwrap_or_default(), path.is_some(), terminal.stdin).map_err(undecided)?;
+                let flag = if path.is_some() { "--request-json" } else { "--context" };
+                let source = input(&place.unwrap_or_default(), flag, terminal.stdin).map_err(undecided)?;
                 (Some(source.text.clone()), Some(source))
             }
         };
@@ -153,7 +155,14 @@ fn answer<T>(
     Ok((ask((&snapshot, request, now)), warnings))
 }
 
-fn input(place: &str, is_whole: bool, stdin: &mut dyn Read) -> Result<Source, Stop> {
+/// Whether this is JSON, and not the name of a file: what is no object is reported as the context that it would be.
+fn is_written_out(context: &str) -> bool {
+    let text = context.trim_start();
+    text.starts_with(['{', '[', '"']) && !Path::new(context).exists() || text == "null"
+}
+
+fn input(place: &str, flag: &str, stdin: &mut dyn Read) -> Result<Source, Stop> {
+    let is_whole = flag == "--request-json";
     let is_stdin = place == "-";
     let read = if is_stdin {
         let mut text = String::new();
@@ -164,7 +173,19 @@ fn input(place: &str, is_whole: bool, stdin: &mut dyn Read) -> Result<Source, St
     let file = if is_stdin { "standard input" } else { place };
     match read {
         Ok(text) => Ok(Source { file: file.to_owned(), text: without_byte_order_mark(&text).to_owned(), is_whole }),
-        Err(error) => Err(Stop::failure(format!("cannot read {file}: {error}"))),
+        Err(error) => {
+            let is_context = !is_stdin && !is_whole;
+            let bare = place.strip_prefix('@').filter(|path| is_context && Path::new(path).exists());
+            let near = near_path(Path::new(place));
+            let help = match bare {
+                Some(bare) => format!("; write it without `@`: `{flag} {bare}`"),
+                None if is_context => format!(
+                    "{near}; `{flag}` takes an object of JSON such as `'{{\"now\": 1}}'`, the name of a file, or `-`"
+                ),
+                None => near,
+            };
+            Err(Stop::failure(format!("`{flag}`: cannot read {file}: {error}{help}")))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::admin::AdminArgs;
+use crate::cli::admin::{AdminArgs, expect_admin};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::ConfigArgs;
 use crate::cli::terminal::{Terminal, Tone, toned};
@@ -88,6 +88,7 @@ impl Admin {
         let left = self.deadline.saturating_duration_since(Instant::now()).max(PAUSE);
         let answer = http::get(address, "/v1/status", token, left)
             .map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
+        expect_admin(address, answer.status)?;
         let Ok(status) = serde_json::from_slice::<Value>(&answer.body) else {
             return Err(Stop::failure(format!("the answer of {address} (HTTP {}) is not a status", answer.status)));
         };

@@ -1,7 +1,9 @@
 //! The command line as a whole: exit codes, help, the examples in it, and the page that shows it.
 
+mod bundles;
 mod explain;
 mod mutants;
+mod pairs;
 mod places;
 mod record;
 mod reports;
@@ -176,12 +178,12 @@ fn check_answers_and_says_why() {
         (&["-l", r#"User::"b""#, "-a", view, "-r", doc, "-v"], "", Exit::Deny, "DENY\nno policy determined this\n", ""),
         (&["-l", "User::a", "-a", "view", "-r", "Doc::d"], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", "User::z", "-a", "view", "-r", "Doc::d"], "", Exit::Deny, "DENY\n", "denied because `User::\"z\"`"),
-        (&["-l", "User::b", "-a", "Action::view", "-r", doc], "", Exit::Deny, "DENY\n", ""),
+        (&["-l", "User::b", "-a", "Action::view", "-r", doc], "", Exit::Deny, "DENY\n", "because no policy permits it"),
         (&["-l", "User::a", "-a", "veiw", "-r", "Doc::d"], "", Exit::Undecided, "", "view"),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"n":1}"#], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", &file], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "-"], r#"{"n":1}"#, Exit::Success, "ALLOW\n", ""),
-        (&["--request-json", "-"], request, Exit::Deny, "DENY\n", ""),
+        (&["--request-json", "-"], request, Exit::Deny, "DENY\n", "because no policy permits it"),
         (&["--request-json", "-", "--format", "json"], request, Exit::Deny, "\"decision\":\"Deny\"", ""),
         (
             &["-l", r#"User::"z""#, "-a", view, "-r", doc, "-v"],

@@ -145,7 +145,7 @@ fn with_the_rest(unreadable: Vec<Diagnostic>, chosen: &Chosen) -> Vec<Diagnostic
         // it is there, and was not read
         found.retain(|problem| problem.origin != "schema");
     }
-    let routes = palisade_routes::compile_bundle(&rest, &limits).err().filter(|_| rest.schema.is_some());
+    let routes = palisade_routes::compile_bundle(&rest, &limits).err();
     palisade_routes::together(unreadable, Some(palisade_routes::together(found, routes)))
 }
 

@@ -6,6 +6,7 @@
 //! or reads a policy, and the process environment comes in as an argument.
 
 mod check;
+mod emptied;
 mod env;
 mod listen;
 mod mask;
@@ -205,6 +206,7 @@ fn tree_of(
     }
     for variable in env::variables(env, schema, problems) {
         let origin = Origin::Variable(variable.name);
+        emptied::report(&tree, &variable.value, &origin, problems);
         tree.merge(variable.value, &|_| origin.clone());
     }
     report_emptied(&Tree::of_flags(&flags), problems);

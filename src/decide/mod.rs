@@ -423,7 +423,7 @@ impl Pdp {
     /// until `deadline`, where it may.
     pub async fn note_refused(&self, refused: Refused<'_>, deadline: Instant, call: Call<'_>) {
         self.metrics.refused(call.transport, refused.reason);
-        self.metrics.undecided(call.transport, refused.reason.is_fault());
+        self.metrics.undecided(call.transport, refused.reason.as_str(), refused.reason.is_fault());
         let trace_id = call.trace_id().map(tracing::field::display);
         tracing::debug!(transport = %call.transport, code = refused.code, trace_id, "refused: {}", refused.message);
         // refused it is, with a record or without

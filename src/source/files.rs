@@ -46,7 +46,7 @@ use std::time::Duration;
 use crate::source::{Loaded, Picture, Source, Tell, Wake, Watch};
 use caution::Caution;
 pub(crate) use names::may_be_tests;
-pub(super) use names::{is_like_schema, is_policies};
+pub(super) use names::{is_like_schema, is_policies, is_schema};
 use palisade_engine::model::{Bundle, Diagnostic};
 pub use roots::Roots;
 use scan::Scan;

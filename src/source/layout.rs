@@ -34,8 +34,8 @@ impl Layout {
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let given = &settings.policies;
-        let is_default = without_dot(given) == without_dot(Path::new(DEFAULT_POLICIES));
-        let root = (!is_default && given.join("policies").is_dir()).then_some(given);
+        let is_default = is_default(given);
+        let root = is_bundle(given).then_some(given);
         let entities = match (&settings.entities, root) {
             (Some(named), _) => named.clone(),
             (None, Some(root)) => root.join(without_dot(Path::new(DEFAULT_ENTITIES))),
@@ -133,6 +133,37 @@ impl Layout {
             None => roots,
         }
     }
+}
+
+/// Whether `given` as policies means a bundle directory.
+#[must_use]
+pub fn is_bundle(given: &Path) -> bool {
+    !is_default(given) && given.join("policies").is_dir()
+}
+
+fn is_default(given: &Path) -> bool {
+    without_dot(given) == without_dot(Path::new(DEFAULT_POLICIES))
+}
+
+/// What a bundle directory has besides its policies, by the keys that name such parts.
+#[must_use]
+pub fn own_parts(bundle: &Path) -> Vec<(&'static str, PathBuf)> {
+    let within = |path: &str| bundle.join(without_dot(Path::new(path)));
+    let parts = [("entities", within(DEFAULT_ENTITIES)), ("routes", one_of(DEFAULT_ROUTES.map(within)))];
+    let schema = [bundle.join("policies"), bundle.to_owned()].into_iter().find_map(|place| schema_at(&place));
+    let there = parts.into_iter().filter(|(_, path)| path.exists());
+    there.chain(schema.map(|path| ("schema", path))).collect()
+}
+
+/// The schema at the top of a directory: the file, or the directory where there are several.
+fn schema_at(directory: &Path) -> Option<PathBuf> {
+    let entries = directory.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_schema = |path: &PathBuf| {
+        path.is_file() && path.file_name().is_some_and(|name| super::files::is_schema(&name.to_string_lossy()))
+    };
+    let mut files = entries.filter(is_schema);
+    let first = files.next()?;
+    Some(if files.next().is_some() { directory.to_owned() } else { first })
 }
 
 /// The directory that a path is in.

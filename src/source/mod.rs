@@ -8,7 +8,7 @@
 //! one is what every source can do.
 
 mod files;
-mod layout;
+pub mod layout;
 mod picture;
 
 #[cfg(test)]

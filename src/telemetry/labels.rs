@@ -176,6 +176,22 @@ labels! {
         Invalid = "invalid",
         /// Not decided, for a reason of the sidecar's: no bundle, no time, no room, a fault.
         Error = "error",
+        /// Not decided, since the revision that the caller asked for is not there: it has a precondition that is not met, and
+        /// nothing is wrong with the sidecar.
+        Unmet = "unmet",
+    }
+}
+
+impl DecisionKind {
+    /// What a question came to that was not decided, for the reason `code`. `fault` says whether the sidecar is at fault, or
+    /// the moment, and not the request.
+    #[must_use]
+    pub fn of_failure(code: &str, fault: bool) -> Self {
+        match (RefusalReason::named(code), fault) {
+            (Some(RefusalReason::RevisionNotReached), _) => Self::Unmet,
+            (_, true) => Self::Error,
+            (_, false) => Self::Invalid,
+        }
     }
 }
 

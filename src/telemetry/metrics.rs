@@ -322,9 +322,10 @@ impl Metrics {
         self.decision_duration.observe(elapsed.as_secs_f64());
     }
 
-    /// Counts what was asked and not decided. `fault` says whether the sidecar could not, or the request was at fault.
-    pub fn undecided(&self, transport: Transport, fault: bool) {
-        self.decisions(transport, if fault { DecisionKind::Error } else { DecisionKind::Invalid }).inc();
+    /// Counts what was asked and not decided, for the reason `code`. `fault` says whether the sidecar could not, or the
+    /// request was at fault.
+    pub fn undecided(&self, transport: Transport, code: &str, fault: bool) {
+        self.decisions(transport, DecisionKind::of_failure(code, fault)).inc();
     }
 
     /// Notes how many decisions the reference has made for the compiled engine so far.

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::state::{Expected, Named, Origin, Sent, Status, give_back_freed};
 use crate::transport::Services;
 use crate::transport::aside;
-use crate::transport::bundle::{Unreadable, Uploaded, read_bundle};
+use crate::transport::bundle::read_bundle;
 use crate::transport::changes;
 use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::idempotency::{BodyHash, REPLAYED};
@@ -19,7 +19,7 @@ use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::{Content, Pieces, Streamed};
 use crate::transport::submit::{Became, submit};
 use palisade_engine::Snapshot;
-use palisade_engine::model::{Bundle, Change, DataRule, Diagnostic, LinkDeclaration};
+use palisade_engine::model::{Bundle, Change, DataRule, Diagnostic, LinkDeclaration, RequestError};
 use palisade_engine::{Limits, Semantics, Verdict};
 use palisade_journal::Durability;
 use serde::{Serialize, Serializer};
@@ -30,8 +30,11 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
     let hash = BodyHash::of(exchange)?;
     let body = exchange.read(services.admin_body()).await?;
     let limits = services.limits.clone();
-    let read = move |body: &[u8]| Ok((read_bundle(body, &limits)?, hash.whole(body)));
-    let (Uploaded { bundle, revision }, digest) = changes::apart(services, body, read).await?;
+    let read = move |body: &[u8]| {
+        let read = read_bundle(body, &limits)?;
+        Ok((read.whole().map_err(|(first, all)| misshapen(first, all))?, hash.whole(body)))
+    };
+    let ((bundle, revision), digest) = changes::apart(services, body, read).await?;
     let expected = revision.map(|revision| Expected::OneOf(vec![revision])).into_iter().collect();
     let (change, origin) = (Change::Replace(bundle), Origin::Bundle);
     let sent = Sent { change, expected, origin, dry_run: false, key: None };
@@ -51,6 +54,20 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
     }
     // the revision of this change, even if another has been published since
     Ok(respond::tagged(applied.revision, answer))
+}
+
+/// A body that is no bundle, with all that is of another shape. What else is wrong is looked at where there is a bundle.
+fn misshapen(first: RequestError, all: Vec<Diagnostic>) -> Problem {
+    let n = all.len();
+    let problem = Problem::from(first);
+    if n == 1 {
+        return problem;
+    }
+    let detail = format!(
+        "{n} problems, see `errors`: members of another shape than in a bundle; `POST /v1/validate` also looks at the rest"
+    );
+    let pointer = problem.pointer.clone();
+    Problem::bad_request(problem.code, detail).about(pointer, all)
 }
 
 /// `GET /v1/bundle`: what serves, in the shape that `PUT` takes. Written while it is sent.
@@ -222,17 +239,23 @@ fn read_and_judge(
     semantics: Semantics,
     left: &dyn Fn() -> bool,
 ) -> Result<Verdict, Problem> {
-    let bundle = read_bundle(&body, limits).map(|uploaded| uploaded.bundle);
+    let read = read_bundle(&body, limits)?;
     drop(body);
-    match bundle {
-        Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, semantics, left)),
-        Ok(_) => Err(Problem::unavailable("abandoned", "the client disconnected")),
-        Err(Unreadable::Shape(error)) => {
-            let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
-            Ok(Verdict { valid: false, errors: vec![error], warnings: Vec::new() })
-        }
-        Err(Unreadable::NotJson(problem)) => Err(problem),
+    if left() {
+        return Err(Problem::unavailable("abandoned", "the client disconnected"));
     }
+    let (misshapen, bundle, schema_is_broken) = read.rest();
+    let bundle = Arc::new(bundle);
+    let Verdict { mut errors, warnings, .. } = judge(&bundle, limits, semantics, left);
+    if misshapen.is_empty() {
+        return Ok(Verdict { valid: errors.is_empty(), errors, warnings });
+    }
+    if schema_is_broken {
+        // it may be there, and was not read
+        errors.retain(|error| error.origin != "schema");
+    }
+    // what is said of a part that is not all there may be wrong
+    Ok(Verdict { valid: false, errors: misshapen.into_iter().chain(errors).collect(), warnings: Vec::new() })
 }
 
 /// Everything that is wrong with a bundle, its routes among it.
@@ -248,3 +271,7 @@ fn judge(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: &dyn
     let errors = palisade_routes::together(errors, of_routes);
     Verdict { valid: errors.is_empty(), errors, warnings }.as_cedar_judges()
 }
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

@@ -14,15 +14,15 @@ use palisade_engine::Limits;
 use palisade_engine::model::edit::check_id;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{
-    Bundle, DataRule, Document, Link, LinkDeclaration, LinkNames, PolicyNaming, PolicyText, RequestError, Revision,
-    SchemaText, Value, Written, hint,
+    Bundle, DataRule, Diagnostic, Document, Link, LinkDeclaration, LinkNames, Missing, PolicyNaming, PolicyText,
+    RequestError, Revision, SchemaText, Value, Written, hint,
 };
 
-/// Why a body is not a bundle.
+/// Why a body, or a part of it, cannot be read.
 pub(super) enum Unreadable {
     /// It is not JSON, or has an object with two equal keys.
     NotJson(Problem),
-    /// It is, but not of a bundle's shape.
+    /// It is, but of another shape.
     Shape(RequestError),
 }
 
@@ -115,7 +115,7 @@ fn within(raw: &RawValue, pointer: &str, error: &serde_json::Error) -> Unreadabl
 /// here either.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If it is not JSON, or no object.
 pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unreadable> {
     let not_json = |error: serde_json::Error| Unreadable::NotJson(malformed(body, &error));
     let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
@@ -123,28 +123,37 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
         let message = format!("the bundle is {}, not an object with `policies`", kind(whole));
         return Err(RequestError::new("invalid_request", "", message).into());
     }
-    let (mut policies, mut bundle, mut revision) = (None, Bundle::default(), None);
+    let mut read = Uploaded::default();
+    let mut has_policies = false;
     for (key, raw) in parts(whole, "", "members", MAX_MEMBERS)? {
         match key.as_str() {
-            "policies" => policies = Some(read_policies(raw, limits)?),
-            "schema" => bundle.schema = read_schema(raw)?,
-            "entities" => bundle.entities = read_entities(raw)?,
-            "links" => (bundle.links, bundle.for_each.links) = read_links(raw, limits)?,
-            "rules" => bundle.for_each.rules = read_rules(raw)?,
-            "routes" => bundle.routes = read_routes(raw)?,
-            "revision" => revision = read_revision(raw)?,
+            "policies" => {
+                has_policies = true;
+                read.policies(raw, limits)?;
+            }
+            "schema" => {
+                let schema = read.part(read_schema(raw))?;
+                read.schema_is_broken = schema.is_none();
+                read.bundle.schema = schema.flatten();
+            }
+            "entities" => read.bundle.entities = read.part(read_entities(raw))?.unwrap_or_default(),
+            "links" => read.links(raw, limits)?,
+            "rules" => read.rules(raw)?,
+            "routes" => read.bundle.routes = read.part(read_routes(raw))?.unwrap_or_default(),
+            "revision" => read.revision = read.part(read_revision(raw))?.flatten(),
             other => {
                 let near = hint(other, ["policies", "schema", "entities", "links", "rules", "routes", "revision"]);
                 let message = format!(
                     "unknown member `{other}`; a bundle has policies, schema, entities, links, rules, routes{near}"
                 );
-                return Err(RequestError::new("unknown_member", pointer(other), message).into());
+                read.push(RequestError::new("unknown_member", pointer(other), message));
             }
         }
     }
-    bundle.policies =
-        policies.ok_or_else(|| RequestError::new("missing_member", "/policies", "the bundle lacks `policies`"))?;
-    Ok(Uploaded { bundle, revision })
+    if !has_policies {
+        read.push(RequestError::new("missing_member", "/policies", "the bundle lacks `policies`"));
+    }
+    Ok(read)
 }
 
 /// Reads what `GET /v1/bundle` answered: the bundle, and the revision that it is of.
@@ -152,15 +161,87 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
 /// # Errors
 /// If it is not all of that, in words.
 pub fn read_exported(body: &[u8], limits: &Limits) -> Result<(Bundle, Option<Revision>), String> {
-    let read = read_bundle(body, limits).map_err(|reason| Problem::from(reason).detail);
-    read.map(|Uploaded { bundle, revision }| (bundle, revision))
+    let read = read_bundle(body, limits).and_then(|read| read.whole().map_err(|(error, _)| error.into()));
+    read.map_err(|reason| Problem::from(reason).detail)
 }
 
 /// What a body holds.
+#[derive(Default)]
 pub(super) struct Uploaded {
-    pub(super) bundle: Bundle,
+    bundle: Bundle,
     /// The revision that it was made from, as `GET` gives it.
-    pub(super) revision: Option<Revision>,
+    revision: Option<Revision>,
+    /// What is of another shape than in a bundle, up to a bound.
+    faults: Vec<RequestError>,
+    schema_is_broken: bool,
+    policies_are_whole: bool,
+}
+
+/// How many faults of shape are listed.
+const LISTED: usize = 100;
+
+impl Uploaded {
+    /// The bundle and the revision that it was made from.
+    ///
+    /// # Errors
+    /// What is of another shape: the first of it, and all of it.
+    pub(super) fn whole(self) -> Result<(Bundle, Option<Revision>), (RequestError, Vec<Diagnostic>)> {
+        match self.faults.first().cloned() {
+            None => Ok((self.bundle, self.revision)),
+            Some(first) => Err((first, found(&self.faults))),
+        }
+    }
+
+    /// What is of another shape, and what of the bundle can be looked at all the same: links only where every policy could be
+    /// read, since one may be of a policy that could not.
+    pub(super) fn rest(self) -> (Vec<Diagnostic>, Bundle, bool) {
+        let Self { mut bundle, faults, policies_are_whole, schema_is_broken, .. } = self;
+        if !policies_are_whole {
+            bundle.links.clear();
+            bundle.for_each.links.iter_mut().for_each(|declared| declared.missing = Missing::Warn);
+        }
+        (found(&faults), bundle, schema_is_broken)
+    }
+
+    fn push(&mut self, error: RequestError) {
+        if self.faults.len() < LISTED {
+            self.faults.push(error);
+        }
+    }
+
+    /// A part of the bundle; nothing where it is of another shape, which is noted.
+    fn part<T>(&mut self, read: Result<T, Unreadable>) -> Result<Option<T>, Unreadable> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(Unreadable::Shape(error)) => {
+                self.push(error);
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+fn found(faults: &[RequestError]) -> Vec<Diagnostic> {
+    faults.iter().map(|error| Diagnostic::error(place(&error.pointer), error.message.as_str())).collect()
+}
+
+/// A JSON pointer as the places of a bundle are written everywhere: `links[0].template_id`, `policies["a"]`.
+fn place(pointer: &str) -> String {
+    let (mut place, mut of_names) = (String::new(), false);
+    for (depth, step) in pointer.split('/').skip(1).enumerate() {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        match (depth, step.parse::<usize>()) {
+            (0, _) => {
+                of_names = step == "policies";
+                place.push_str(&step);
+            }
+            (1, _) if of_names => place.push_str(&format!("[{step:?}]")),
+            (_, Ok(n)) => place.push_str(&format!("[{n}]")),
+            (_, Err(_)) => place.push_str(&format!(".{step}")),
+        }
+    }
+    place
 }
 
 fn read_revision(raw: &RawValue) -> Result<Option<Revision>, Unreadable> {
@@ -222,32 +303,20 @@ fn object(raw: &RawValue, pointer: &str) -> Result<String, Unreadable> {
     Ok(parse(raw, pointer)?.to_json().to_string())
 }
 
-fn read_policies(raw: &RawValue, limits: &Limits) -> Result<Vec<PolicyText>, Unreadable> {
-    match raw.get().as_bytes().first() {
-        Some(b'"') => Ok(vec![PolicyText {
-            origin: "policies".to_owned(),
-            text: string(raw, "/policies")?,
-            naming: PolicyNaming::Ordinal,
-        }]),
-        Some(b'{') => parts(raw, "/policies", "policies (`limits.max_policies`)", limits.max_policies)?
-            .into_iter()
-            .map(|(id, raw)| {
-                let pointer = format!("/policies{}", pointer(&id));
-                check_id(&id, &pointer)?;
-                let text = match raw.get().as_bytes().first() {
-                    Some(b'"') => string(raw, &pointer)?,
-                    // Cedar's JSON form, as the text that it is kept as
-                    Some(b'{') => object(raw, &pointer)?,
-                    _ => {
-                        let expected = "text, or an object in Cedar's JSON form";
-                        return Err(wrong_type(&pointer, "a policy", expected, raw).into());
-                    }
-                };
-                Ok(PolicyText { origin: format!("policies[{id:?}]"), text, naming: PolicyNaming::Exactly(id) })
-            })
-            .collect(),
-        _ => Err(wrong_type("/policies", "`policies`", "one text or an object of id and text", raw).into()),
-    }
+/// One policy of several.
+fn read_policy(id: &str, raw: &RawValue) -> Result<PolicyText, Unreadable> {
+    let pointer = format!("/policies{}", pointer(id));
+    check_id(id, &pointer)?;
+    let text = match raw.get().as_bytes().first() {
+        Some(b'"') => string(raw, &pointer)?,
+        // Cedar's JSON form, as the text that it is kept as
+        Some(b'{') => object(raw, &pointer)?,
+        _ => {
+            let expected = "text, or an object in Cedar's JSON form";
+            return Err(wrong_type(&pointer, "a policy", expected, raw).into());
+        }
+    };
+    Ok(PolicyText { origin: format!("policies[{id:?}]"), text, naming: PolicyNaming::Exactly(id.to_owned()) })
 }
 
 fn read_schema(raw: &RawValue) -> Result<Option<SchemaText>, Unreadable> {
@@ -302,45 +371,80 @@ fn read_routes(raw: &RawValue) -> Result<Vec<(String, String)>, Unreadable> {
     }
 }
 
-/// Links, and declarations of links that the data make.
-fn read_links(raw: &RawValue, limits: &Limits) -> Result<(Vec<Link>, Vec<LinkDeclaration>), Unreadable> {
-    let (mut links, mut declared) = (Vec::new(), Vec::new());
-    match raw.get().as_bytes().first() {
-        Some(b'n') => return Ok((links, declared)),
-        Some(b'[') => {}
-        _ => return Err(wrong_type("/links", "`links`", "an array", raw).into()),
-    }
-    let elements = parts(raw, "/links", "links (`limits.max_policies`)", limits.max_policies)?;
-    for (i, (_, raw)) in elements.into_iter().enumerate() {
-        let value = small(raw, &format!("/links/{i}"), "a link")?;
-        let written = Some(Written::new(format!("links[{i}]"), None));
-        if value.get("each").is_some() {
-            let read = LinkDeclaration::from_value(value, &format!("/links/{i}"))?;
-            declared.push(LinkDeclaration { written, ..read });
-        } else {
-            let read = Link::from_value(value, LinkNames::OF_FILES, &format!("/links/{i}"))?;
-            check_id(&read.link_id, &format!("/links/{i}/link_id"))?;
-            // its place among the links alone says where it is, unless there are declarations before it
-            let written = written.filter(|_| links.len() != i);
-            links.push(Link { written, ..read });
+impl Uploaded {
+    /// Policies: one text, or one for each id.
+    fn policies(&mut self, raw: &RawValue, limits: &Limits) -> Result<(), Unreadable> {
+        let before = self.faults.len();
+        match raw.get().as_bytes().first() {
+            Some(b'"') => {
+                let text = self.part(string(raw, "/policies"))?.unwrap_or_default();
+                let (origin, naming) = ("policies".to_owned(), PolicyNaming::Ordinal);
+                self.bundle.policies.push(PolicyText { origin, text, naming });
+            }
+            Some(b'{') => {
+                for (id, raw) in parts(raw, "/policies", "policies (`limits.max_policies`)", limits.max_policies)? {
+                    let read = self.part(read_policy(&id, raw))?;
+                    self.bundle.policies.extend(read);
+                }
+            }
+            _ => self.push(wrong_type("/policies", "`policies`", "one text or an object of id and text", raw)),
         }
+        self.policies_are_whole = self.faults.len() == before;
+        Ok(())
     }
-    Ok((links, declared))
-}
 
-/// Rules of the data.
-fn read_rules(raw: &RawValue) -> Result<Vec<DataRule>, Unreadable> {
-    match raw.get().as_bytes().first() {
-        Some(b'n') => return Ok(Vec::new()),
-        Some(b'[') => {}
-        _ => return Err(wrong_type("/rules", "`rules`", "an array", raw).into()),
+    /// Links, and declarations of links that the data make.
+    fn links(&mut self, raw: &RawValue, limits: &Limits) -> Result<(), Unreadable> {
+        match raw.get().as_bytes().first() {
+            Some(b'n') => return Ok(()),
+            Some(b'[') => {}
+            _ => {
+                self.push(wrong_type("/links", "`links`", "an array", raw));
+                return Ok(());
+            }
+        }
+        let elements = parts(raw, "/links", "links (`limits.max_policies`)", limits.max_policies)?;
+        for (i, (_, raw)) in elements.into_iter().enumerate() {
+            let at = format!("/links/{i}");
+            let Some(value) = self.part(small(raw, &at, "a link"))? else { continue };
+            let written = Some(Written::new(format!("links[{i}]"), None));
+            if value.get("each").is_some() {
+                let (read, problems) = LinkDeclaration::read(value, &at);
+                problems.into_iter().for_each(|problem| self.push(problem));
+                self.bundle.for_each.links.extend(read.map(|read| LinkDeclaration { written, ..read }));
+                continue;
+            }
+            let (read, problems) = Link::read(value, LinkNames::OF_FILES, &at);
+            problems.into_iter().for_each(|problem| self.push(problem));
+            let Some(read) = read else { continue };
+            self.part(check_id(&read.link_id, &format!("{at}/link_id")).map_err(Unreadable::from))?;
+            // its place among the links alone says where it is, unless there are declarations before it
+            let written = written.filter(|_| self.bundle.links.len() != i);
+            self.bundle.links.push(Link { written, ..read });
+        }
+        Ok(())
     }
-    let rule = |(i, (_, raw)): (usize, (String, &RawValue))| {
-        let at = format!("/rules/{i}");
-        let written = Some(Written::new(format!("rules[{i}]"), None));
-        Ok(DataRule { written, ..DataRule::from_value(small(raw, &at, "a rule")?, &at)? })
-    };
-    parts(raw, "/rules", "rules", MAX_RULES)?.into_iter().enumerate().map(rule).collect()
+
+    /// Rules of the data.
+    fn rules(&mut self, raw: &RawValue) -> Result<(), Unreadable> {
+        match raw.get().as_bytes().first() {
+            Some(b'n') => return Ok(()),
+            Some(b'[') => {}
+            _ => {
+                self.push(wrong_type("/rules", "`rules`", "an array", raw));
+                return Ok(());
+            }
+        }
+        for (i, (_, raw)) in parts(raw, "/rules", "rules", MAX_RULES)?.into_iter().enumerate() {
+            let at = format!("/rules/{i}");
+            let Some(value) = self.part(small(raw, &at, "a rule"))? else { continue };
+            let (read, problems) = DataRule::read(value, &at);
+            problems.into_iter().for_each(|problem| self.push(problem));
+            let written = Some(Written::new(format!("rules[{i}]"), None));
+            self.bundle.for_each.rules.extend(read.map(|read| DataRule { written, ..read }));
+        }
+        Ok(())
+    }
 }
 
 /// A member that is small, read as a value.

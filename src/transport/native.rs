@@ -89,7 +89,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
             }
             Err(mut error) => {
                 exchange.note(|notes| notes.failed(error.code));
-                services.metrics.undecided(Transport::Batch, error.is_fault());
+                services.metrics.undecided(Transport::Batch, error.code, error.is_fault());
                 error.pointer.insert_str(0, &format!("/requests/{i}"));
                 write_failure(&mut out, &error)
             }

@@ -151,7 +151,7 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     if let Err(problem) = &routed {
         exchange.note(|notes| notes.reason(problem.code));
         if let Some((_, asks)) = asked(listener, exchange.head.uri.path()) {
-            services.metrics.undecided(asks.transport, problem.is_fault());
+            services.metrics.undecided(asks.transport, problem.code, problem.is_fault());
         }
     }
     let mut answer = match routed {

@@ -27,7 +27,8 @@ use crate::model::{Bundle, DataRule, Diagnostic, Document, Level, PolicyNaming, 
 use crate::policies::{FromData, Policies, Work, abandoned};
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
-use crate::snapshot::{Core, Snapshot};
+use crate::snapshot::{Core, Loaded, Snapshot};
+use crate::stack::on_big_stack;
 use crate::store::{Draft, Entity, Store};
 use crate::validating::Validating;
 use crate::value::Val;
@@ -111,16 +112,20 @@ impl Rules {
             let message = "data rules need a schema, which says what their expressions read";
             return Err(about(rules.iter().take(1).map(|rule| problem(rule, "", message.to_owned())).collect()));
         };
-        let problems = named(rules, model);
-        if !problems.is_empty() {
-            return Err(about(problems));
-        }
-        let unread: Vec<Diagnostic> = rules.iter().flat_map(|rule| unread(rule, limits, stop)).collect();
-        if !unread.is_empty() {
-            return Err(about(unread));
-        }
-        let extended = SchemaModel::build(&extended(text, rules), limits).map_err(about)?;
-        let set = Bundle { policies: rules.iter().map(policy).collect(), ..Bundle::default() };
+        let mut problems = named(rules, model);
+        // what is wrong with one rule hides nothing of another: those that can be looked at are
+        let readable: Vec<(&DataRule, String)> = with_ids(rules)
+            .filter(|(rule, _)| model.entity_type(&rule.each).is_some())
+            .filter(|(rule, id)| {
+                let found = unread(rule, id, limits, stop);
+                let is_read = found.is_empty();
+                problems.extend(found);
+                is_read
+            })
+            .collect();
+        let extended = SchemaModel::build(&extended(text, &readable), limits).map_err(about)?;
+        let set =
+            Bundle { policies: readable.iter().map(|(rule, id)| policy(rule, id)).collect(), ..Bundle::default() };
         let mut work = Work {
             validating: Some(Validating::new(&extended, limits)),
             compiling: Some(Compiling::new(draft)),
@@ -132,25 +137,22 @@ impl Rules {
         let policies = Policies::build(&set, &FromData::default(), limits, &mut work);
         let Work { validating, compiling, .. } = work;
         let errors = validating.map(|validating| validating.finish(stop).errors).unwrap_or_default();
-        let policies = match policies {
-            Ok(policies) if errors.is_empty() => policies,
-            policies => return Err(about(policies.err().into_iter().flatten().chain(errors).collect())),
-        };
-        let (mut climbs, mut problems) = (false, Vec::new());
-        for rule in rules {
-            let tree = policies.policy(&rule.code).and_then(|site| crate::policies::tree(site, limits));
+        let policies = policies.map_err(|found| problems.extend(found)).ok();
+        problems.extend(errors.into_iter().map(|found| of_must(found, &readable)));
+        let mut climbs = false;
+        for (rule, id) in policies.iter().flat_map(|_| &readable) {
+            let site = policies.as_ref().and_then(|policies| policies.policy(id));
+            let tree = site.and_then(|site| crate::policies::tree(site, limits));
             let condition = tree.as_ref().and_then(Template::non_scope_constraints);
             climbs |= condition.is_some_and(asks_above);
             let with_parent = rule.each_parent.is_some();
             if let Some(name) = condition.and_then(|condition| other_variable(condition, with_parent)) {
                 let parent = if with_parent { ", and `resource`, its parent" } else { "" };
                 let message = format!("`must` is about `principal`, which is the entity{parent}; there is no `{name}`");
-                problems.push(problem(rule, "", message));
+                problems.push(of_text(problem(rule, "must", message), rule));
             }
         }
-        if !problems.is_empty() {
-            return Err(about(problems));
-        }
+        let (Some(policies), true) = (policies, problems.is_empty()) else { return Err(about(problems)) };
         let Some(Ok(compiled)) = compiling.map(Compiling::finish) else {
             return Err(vec![Diagnostic::error("rules", "there are more names than the store can hold")]);
         };
@@ -230,6 +232,22 @@ impl Rules {
             }
         }
         Ok((found, count))
+    }
+
+    /// The rules of a bundle. Where its entities could not be read, what is wrong with the rules by themselves.
+    ///
+    /// # Errors
+    /// As for [`Rules::build`].
+    pub(crate) fn of(
+        bundle: &Bundle,
+        schema: Option<&SchemaModel>,
+        loaded: &mut Option<Loaded>,
+        limits: &Limits,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Arc<Self>>, Vec<Diagnostic>> {
+        let mut empty = Draft::empty();
+        let draft = loaded.as_mut().map_or(&mut empty, |Loaded { draft, .. }| draft);
+        Self::build(&bundle.for_each.rules, schema.zip(bundle.schema.as_ref()), draft, limits, stop)
     }
 
     /// What the entities of a bundle break: warnings, of rules that only warn.
@@ -342,7 +360,9 @@ fn named(rules: &[DataRule], schema: &SchemaModel) -> Vec<Diagnostic> {
                 problems.extend(unknown.map(|found| problem(rule, "each_parent", found)));
             }
         }
-        if let Some(first) = codes.insert(rule.code.as_str(), rule) {
+        // one that lacks its code was reported where it was read
+        let first = if rule.code.is_empty() { None } else { codes.insert(rule.code.as_str(), rule) };
+        if let Some(first) = first {
             let place = problem(first, "", String::new());
             let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
             let message = format!("a second rule has the code `{}`; the first is at {}{line}", rule.code, place.origin);
@@ -359,9 +379,38 @@ fn problem(rule: &DataRule, member: &str, message: String) -> Diagnostic {
     }
 }
 
+/// The rules, each with the id of its policy: its code, or where that is wrong another, under which no rule is ever asked.
+fn with_ids(rules: &[DataRule]) -> impl Iterator<Item = (&DataRule, String)> {
+    let mut codes = HashSet::new();
+    rules.iter().enumerate().map(move |(n, rule)| {
+        let is_own = !rule.code.is_empty() && codes.insert(rule.code.as_str());
+        (rule, if is_own { rule.code.clone() } else { format!("{} {n}", rule.code) })
+    })
+}
+
+/// A finding about the text of a rule, with that text: it is not at hand as it stands in its file.
+fn of_text(found: Diagnostic, rule: &DataRule) -> Diagnostic {
+    let written = rule.must.as_deref().map(|must| must.split_whitespace().collect::<Vec<_>>().join(" "));
+    let excerpt = written.filter(|text| !text.is_empty() && text.chars().count() <= LONGEST_SHOWN);
+    Diagnostic { excerpt, column: None, ..found }
+}
+
+/// What Cedar's validator says of the policy that a rule is, as it is meant of the rule.
+fn of_must(found: Diagnostic, rules: &[(&DataRule, String)]) -> Diagnostic {
+    let id = found.policy_id.clone().unwrap_or_default();
+    let Some((rule, _)) = rules.iter().find(|(_, known)| *known == id) else { return found };
+    let said = found.message.strip_prefix(&format!("for policy `{id}`, ")).unwrap_or(&found.message);
+    let message = format!("`must` of the rule `{}`: {said}", rule.code);
+    let found = Diagnostic { message, policy_id: None, ..found };
+    of_text(found, rule)
+}
+
+/// The longest expression that is shown with what is wrong with it.
+const LONGEST_SHOWN: usize = 160;
+
 /// What makes `must` no expression.
-fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diagnostic> {
-    let alone = Bundle { policies: vec![policy(rule)], ..Bundle::default() };
+fn unread(rule: &DataRule, id: &str, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diagnostic> {
+    let alone = Bundle { policies: vec![policy(rule, id)], ..Bundle::default() };
     let mut work = Work { validating: None, compiling: None, naming: None, keep: 0, warnings: Vec::new(), stop };
     let found = Policies::build(&alone, &FromData::default(), limits, &mut work).err().unwrap_or_default();
     // read within the limits, it may still be a second clause of the policy
@@ -370,7 +419,7 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
         let help =
             format!("write one, such as `({}) && ...`", must.split(['}', '\n']).next().unwrap_or_default().trim());
         let message = format!("`must` is no Cedar expression over `principal`: {why}");
-        return vec![problem(rule, "must", message).help(help)];
+        return vec![of_text(problem(rule, "must", message).help(help), rule)];
     }
     // the text is another than that of the file
     let told = |found: Diagnostic| {
@@ -380,14 +429,14 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
             &found.message
         };
         let problem = problem(rule, "must", format!("`must` is no Cedar expression over `principal`: {why}"));
-        Diagnostic { help: found.help, ..problem }
+        of_text(Diagnostic { help: found.help, ..problem }, rule)
     };
     found.into_iter().map(told).collect()
 }
 
 /// The rule as a policy. What `must` says beyond one expression makes it several policies, or none that can be read.
-fn policy(rule: &DataRule) -> PolicyText {
-    let DataRule { each, each_parent, must, code, .. } = rule;
+fn policy(rule: &DataRule, id: &str) -> PolicyText {
+    let DataRule { each, each_parent, must, .. } = rule;
     let must = must.as_deref().unwrap_or("true");
     let place = problem(rule, "must", String::new());
     let action = serde_json::Value::from(action_id(each, each_parent.as_deref()));
@@ -396,13 +445,13 @@ fn policy(rule: &DataRule) -> PolicyText {
     PolicyText {
         origin: place.origin,
         text,
-        naming: PolicyNaming::Part { id: code.clone(), line: place.line.unwrap_or(1) },
+        naming: PolicyNaming::Part { id: id.to_owned(), line: place.line.unwrap_or(1) },
     }
 }
 
 /// The schema, with an action for the rules of each type.
-fn extended(text: &SchemaText, rules: &[DataRule]) -> SchemaText {
-    let types: BTreeSet<_> = rules.iter().map(|rule| (rule.each.as_str(), rule.each_parent.as_deref())).collect();
+fn extended(text: &SchemaText, rules: &[(&DataRule, String)]) -> SchemaText {
+    let types: BTreeSet<_> = rules.iter().map(|(rule, _)| (rule.each.as_str(), rule.each_parent.as_deref())).collect();
     let actions: String = types
         .into_iter()
         .map(|(ty, parent)| {

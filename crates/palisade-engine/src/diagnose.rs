@@ -39,6 +39,11 @@ pub(super) fn offset(error: &dyn miette::Diagnostic) -> Option<usize> {
     error.labels()?.next().map(|label| label.offset())
 }
 
+/// The line of a byte, from 1.
+pub(super) fn line(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
 /// What Cedar says of its own work before it says what is wrong.
 const READERS: [&str; 3] = [
     "error during entity deserialization: ",

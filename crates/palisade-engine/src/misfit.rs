@@ -103,7 +103,7 @@ impl Misfits {
 }
 
 /// A step into a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// To a member of an object.
     Member(String),

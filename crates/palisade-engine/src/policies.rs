@@ -367,10 +367,11 @@ impl Builder<'_, '_> {
                 let (origin, source) = (text.origin.as_str().into(), given.into());
                 self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
             }
-            Err(problems) if text.naming.line().is_none() => self.problems.extend(problems),
             Err(problems) => {
-                let placed = problems.into_iter().map(|problem| on_line(problem, text.naming.line()).policy(id));
-                self.problems.extend(placed);
+                let line = text.naming.line();
+                // where it stands by its id that is said
+                let named = |problem: Diagnostic| if line.is_none() { problem } else { problem.policy(id) };
+                self.problems.extend(problems.into_iter().map(|problem| named(on_line(problem, line))));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The schema: Cedar's own for validation, and a compact view of it for what the sidecar asks on the way.
 
 mod faults;
+mod members;
+mod readable;
 mod references;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,7 +12,6 @@ use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 use cedar_policy_core::validator::types as cedar;
 use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 
-use crate::diagnose;
 use crate::guard::{self, Grammar};
 use crate::model::json::without_byte_order_mark;
 use crate::model::{Diagnostic, SchemaText, Uid, closest, hint};
@@ -84,19 +85,12 @@ impl SchemaModel {
 
     fn read(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
         guard::check_schema_size(&text.fragments).map_err(|problem| vec![problem])?;
-        let mut fragments = Vec::new();
-        let mut problems = Vec::new();
-        for (origin, text) in &text.fragments {
-            match parse_fragment(origin, without_byte_order_mark(text), limits) {
-                Ok(fragment) => fragments.push(fragment),
-                Err(found) => problems.extend(found),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        let parsed = text.fragments.iter().map(|(_, text)| parse_fragment(without_byte_order_mark(text), limits));
+        let Some(fragments) = parsed.collect::<Option<Vec<SchemaFragment>>>() else {
+            return Err(faults::of_texts(&text.fragments, limits));
+        };
         let expanded: Vec<serde_json::Value> =
-            fragments.iter().filter_map(|fragment: &SchemaFragment| fragment.clone().to_json_value().ok()).collect();
+            fragments.iter().filter_map(|fragment| fragment.clone().to_json_value().ok()).collect();
         if expanded.len() < fragments.len() {
             return Err(vec![Diagnostic::error("schema", "a fragment cannot be written as JSON, so it is not used")]);
         }
@@ -215,17 +209,16 @@ impl SchemaModel {
     }
 }
 
-fn parse_fragment(origin: &str, text: &str, limits: &Limits) -> Result<SchemaFragment, Vec<Diagnostic>> {
+/// What Cedar makes of one text; nothing where something is wrong with it.
+fn parse_fragment(text: &str, limits: &Limits) -> Option<SchemaFragment> {
     // nothing in Cedar's form begins like this
     if text.trim_start().starts_with('{') {
         // Cedar's reader would take the last of two equal keys
-        crate::model::Value::parse(text.as_bytes()).map_err(|error| vec![diagnose::json(origin, text, &error)])?;
-        return SchemaFragment::from_json_str(text).map_err(|error| faults::of_json(origin, text, &error));
+        crate::model::Value::parse(text.as_bytes()).ok()?;
+        return SchemaFragment::from_json_str(text).ok();
     }
-    guard::check_text(origin, text, Grammar::Schema, limits).map_err(|problem| vec![problem])?;
-    let (fragment, _warnings) =
-        SchemaFragment::from_cedarschema_str(text).map_err(|error| faults::of_text(origin, text, &error))?;
-    Ok(fragment)
+    guard::check_text("", text, Grammar::Schema, limits).ok()?;
+    SchemaFragment::from_cedarschema_str(text).ok().map(|(fragment, _warnings)| fragment)
 }
 
 fn members(attributes: &cedar::Attributes) -> Members {

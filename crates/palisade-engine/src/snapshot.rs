@@ -186,20 +186,17 @@ impl Snapshot {
         let from_data = if schema_failed {
             FromData::default()
         } else {
-            let made = FromData::of(&bundle, schema.as_ref(), &mut loaded, settings.lints, stop);
+            FromData::of(&bundle, schema.as_ref(), &mut loaded, settings.lints, stop, &mut problems)
+        };
+        let rules = if schema_failed {
+            None
+        } else {
+            let made = Rules::of(&bundle, schema.as_ref(), &mut loaded, limits, stop);
             made.unwrap_or_else(|found| {
                 problems.extend(found);
-                FromData::default()
+                None
             })
         };
-        let rules = loaded.as_mut().map(|Loaded { draft, .. }| {
-            let schema = schema.as_ref().zip(bundle.schema.as_ref());
-            Rules::build(&bundle.for_each.rules, schema, draft, limits, stop)
-        });
-        let rules = rules.transpose().unwrap_or_else(|found| {
-            problems.extend(found);
-            None
-        });
         let mut work = Work {
             validating: match settings.validation {
                 Validation::Off => None,
@@ -240,8 +237,13 @@ impl Snapshot {
             return Err(vec![policies::abandoned()]);
         }
         let (Some(policies), Some(Loaded { draft, layout, places }), Some(compiled), true) =
-            (policies, loaded, compiled, problems.is_empty())
+            (policies, loaded.take_if(|_| problems.is_empty()), compiled, problems.is_empty())
         else {
+            // what is wrong elsewhere does not hide which rules the data break
+            if let (Some(Loaded { draft, places, .. }), Some(rules)) = (loaded, rules) {
+                problems
+                    .extend(rules.judge(&draft.commit(), &places, &bundle.entities, stop).err().into_iter().flatten());
+            }
             return Err(Diagnostic::by_place(problems));
         };
         let mut compiled = compiled
@@ -253,12 +255,17 @@ impl Snapshot {
             Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
         }));
         warnings.extend(policies.unlinked(&declared));
-        let grants = from_data.grants(&policies, &draft, &|name| compiled.number(name), limits)?;
+        let grants = from_data.grants(&policies, &draft, &|name| compiled.number(name), limits);
         let store = draft.commit();
-        let rules = rules.flatten();
-        if let Some(rules) = &rules {
-            warnings.extend(rules.judge(&store, &places, &bundle.entities, stop)?);
-        }
+        let judged = rules.as_ref().map(|rules| rules.judge(&store, &places, &bundle.entities, stop)).transpose();
+        let (grants, judged) = match (grants, judged) {
+            (Ok(grants), Ok(judged)) => (grants, judged),
+            (grants, judged) => {
+                let both = [grants.err(), judged.err()];
+                return Err(Diagnostic::by_place(both.into_iter().flatten().flatten().collect()));
+            }
+        };
+        warnings.extend(judged.into_iter().flatten());
         if let Some(named) = naming {
             let schema = schema.as_ref().zip(bundle.schema.as_ref());
             let (policies, store, documents) = (&policies, &store, &*bundle.entities);

@@ -41,6 +41,16 @@ impl Verdict {
     }
 }
 
+/// What is wrong with a schema, and that it hides what only a schema shows.
+fn hiding(mut found: Vec<Diagnostic>, bundle: &Bundle) -> Vec<Diagnostic> {
+    let is_alone = bundle.policies.is_empty() && bundle.for_each.is_empty() && bundle.routes.is_empty();
+    if let Some(last) = found.last_mut().filter(|_| !is_alone) {
+        let note = "policies, links, rules and routes are checked against the schema once the schema can be read";
+        last.help = Some(last.help.take().map_or_else(|| note.to_owned(), |help| format!("{help}; {note}")));
+    }
+    found
+}
+
 /// What to do about it where the bundle was sent.
 const SEND_SCHEMA: &str = "send the text of one as `schema`, in Cedar's form or as JSON";
 
@@ -56,7 +66,10 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
             errors.push(Diagnostic::error("schema", NO_SCHEMA).help(SEND_SCHEMA));
             None
         }
-        Some(text) => SchemaModel::build(text, limits).map_err(|found| errors.extend(found)).ok(),
+        Some(text) => {
+            let read = SchemaModel::build(text, limits);
+            read.map_err(|found| errors.extend(hiding(found, bundle))).ok()
+        }
     };
     // also where the schema is broken: what is wrong with the entities by themselves is found without it
     let loaded = snapshot::load_bundle(bundle, schema.as_ref(), limits, &Observers::default(), stop);
@@ -65,21 +78,17 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let from_data = if schema.is_none() && bundle.schema.is_some() {
         FromData::default()
     } else {
-        let made = FromData::of(bundle, schema.as_ref(), &mut loaded, true, stop);
+        FromData::of(bundle, schema.as_ref(), &mut loaded, true, stop, &mut errors)
+    };
+    let rules = if schema.is_none() && bundle.schema.is_some() {
+        None
+    } else {
+        let made = Rules::of(bundle, schema.as_ref(), &mut loaded, limits, stop);
         made.unwrap_or_else(|found| {
             errors.extend(found);
-            FromData::default()
+            None
         })
     };
-    let rules =
-        loaded.as_mut().filter(|_| schema.is_some() || bundle.schema.is_none()).map(|Loaded { draft, .. }| {
-            let schema = schema.as_ref().zip(bundle.schema.as_ref());
-            Rules::build(&bundle.for_each.rules, schema, draft, limits, stop)
-        });
-    let rules = rules.transpose().unwrap_or_else(|found| {
-        errors.extend(found);
-        None
-    });
     let declared = from_data.declared.clone();
     let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
     let naming = Some(Named::default());
@@ -91,7 +100,9 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     errors.extend(found);
     warnings.extend(noted);
     warnings.extend(of_data);
-    warnings.extend(policies.iter().flat_map(|policies| policies.unlinked(&declared)));
+    // what a declaration links that is wrong itself, only its author knows
+    let all_declared = declared.list().len() == bundle.for_each.links.len();
+    warnings.extend(policies.iter().filter(|_| all_declared).flat_map(|policies| policies.unlinked(&declared)));
     errors.extend(of_entities);
     if let (Some(policies), Some(Loaded { draft, .. }), true) = (&policies, &loaded, errors.is_empty()) {
         let names = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Template).map(|(id, _)| &**id);
@@ -99,18 +110,19 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
         let grants = from_data.grants(policies, draft, &|name| numbers.get(name).copied(), limits);
         errors.extend(grants.err().into_iter().flatten());
     }
-    // what is wrong comes first
-    if let (Some(policies), Some(named), Some(loaded), true) = (&policies, naming, loaded, errors.is_empty()) {
-        let Loaded { draft, places, .. } = loaded;
-        let (schema, store) = (schema.as_ref().zip(bundle.schema.as_ref()), &draft.commit());
-        match rules.flatten().map(|rules| rules.judge(store, &places, &bundle.entities, stop)) {
+    if let Some(Loaded { draft, places, .. }) = loaded {
+        let (is_fine, store) = (errors.is_empty(), &draft.commit());
+        match rules.map(|rules| rules.judge(store, &places, &bundle.entities, stop)) {
             Some(Ok(found)) => warnings.extend(found),
             Some(Err(found)) => errors.extend(found),
             None => {}
         }
-        let documents = &*bundle.entities;
-        let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
-        warnings.extend(lint::warnings(&named, subject));
+        // what is wrong comes first
+        if let (Some(policies), Some(named), true) = (&policies, naming, is_fine) {
+            let (schema, documents) = (schema.as_ref().zip(bundle.schema.as_ref()), &*bundle.entities);
+            let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
+            warnings.extend(lint::warnings(&named, subject));
+        }
     }
     let errors = Diagnostic::by_place(errors);
     Verdict { valid: errors.is_empty(), errors, warnings }

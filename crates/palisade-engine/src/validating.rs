@@ -199,7 +199,12 @@ impl<'s> Validating<'s> {
         debug_assert!(added, "an empty set takes any policy");
         let result = self.validator().validate(&set, ValidationMode::Strict);
         result.validation_errors().for_each(|error| self.error(template, site, error));
-        result.validation_warnings().for_each(|warning| self.warn(template, site, warning));
+        // that it fits no action says that it never applies, too
+        let unfit = |warning: &ValidationWarning| matches!(warning, ValidationWarning::InvalidActionApplication(_));
+        let fits_none = result.validation_warnings().any(unfit);
+        let is_said =
+            |warning: &&ValidationWarning| fits_none && matches!(warning, ValidationWarning::ImpossiblePolicy(_));
+        result.validation_warnings().filter(|it| !is_said(it)).for_each(|warning| self.warn(template, site, warning));
     }
 
     /// What is wrong with the type of an entity that a link names, if the schema does not declare it.

@@ -63,14 +63,24 @@ pub fn compile_bundle(bundle: &Bundle, limits: &Limits) -> Result<(RouteTable, V
     if bundle.routes.is_empty() {
         return Ok((RouteTable::default(), Vec::new()));
     }
-    let facts = bundle.schema.as_ref().map(|text| SchemaFacts::read(text, limits)).transpose()?;
-    compile(&bundle.routes, facts.as_ref())
+    match bundle.schema.as_ref().map(|text| SchemaFacts::read(text, limits)).transpose() {
+        Ok(facts) => compile(&bundle.routes, facts.as_ref()),
+        // what is wrong with the routes by themselves is found without it
+        Err(mut found) => {
+            found.extend(compile(&bundle.routes, None).err().into_iter().flatten());
+            Err(found)
+        }
+    }
 }
 
 /// The problems of a bundle with those of its routes. Both read the schema: a problem in it is reported once.
 #[must_use]
 pub fn together(mut problems: Vec<Diagnostic>, of_routes: Option<Vec<Diagnostic>>) -> Vec<Diagnostic> {
-    let more: Vec<Diagnostic> = of_routes.into_iter().flatten().filter(|problem| !problems.contains(problem)).collect();
+    let is_same = |one: &Diagnostic, other: &Diagnostic| {
+        (&one.origin, one.line, one.column, &one.message) == (&other.origin, other.line, other.column, &other.message)
+    };
+    let is_new = |problem: &Diagnostic| !problems.iter().any(|known| is_same(known, problem));
+    let more: Vec<Diagnostic> = of_routes.into_iter().flatten().filter(is_new).collect();
     problems.extend(more);
     problems
 }

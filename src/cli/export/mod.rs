@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::admin::AdminArgs;
+use crate::cli::admin::{AdminArgs, expect_admin};
 use crate::cli::bundle::{self, BundleArgs};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::terminal::Terminal;
@@ -129,6 +129,7 @@ fn of_sidecar(args: &ExportArgs, engine: &EngineSettings) -> Result<Found, Stop>
     let answer = http::get_large(&address, "/v1/bundle", token.as_deref(), timeout, MOST);
     let answer =
         answer.map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
+    expect_admin(&address, answer.status)?;
     if answer.status != 200 {
         let said = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
         let detail = said.get("detail").and_then(Value::as_str).unwrap_or("it gave no reason");

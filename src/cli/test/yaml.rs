@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use crate::cli::names;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, Unknown};
 use crate::cli::test::node::{self, Kind, Member, Node};
-use palisade_engine::model::{AccessRequest, Uid, Value, hint_of_text, request, uid};
+use palisade_engine::model::{AccessRequest, Uid, Value, closest, hint_of_text, request, uid};
 
 const FILE_KEYS: &str = "`namespace`, `include`, `defaults`, `entities`, `without`, `tests`, and `x-…` for anchors";
 const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `allow`, `reason`, `errors`, `unknown`, `each`, `entities` and `without`";
@@ -45,30 +45,39 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
     let mut tests = None;
     let members = root.map("the file")?;
     // names are read in the namespace, wherever it stands
-    file.read_namespace(members)?;
+    let mut faults: Vec<Fault> = file.read_namespace(members).err().into_iter().collect();
     // what is included comes before what stands here
-    if let Some(member) = members.iter().find(|member| member.key == "include") {
-        member.value.flat().into_iter().try_for_each(|name| include::add(&mut file, name, open))?;
+    let included = members.iter().filter(|member| member.key == "include").flat_map(|member| member.value.flat());
+    for name in included {
+        faults.extend(include::add(&mut file, name, open).err());
     }
     for Member { key, line, value } in members {
-        match key.as_str() {
-            "namespace" | "include" => {}
-            "defaults" => file.defaults(value)?,
-            "entities" => file.put(value)?,
-            "without" => file.remove(value)?,
-            "tests" => tests = Some(value.list("`tests`")?),
-            key if key.starts_with("x-") => {}
-            key => return Err(Fault::at(*line, unknown_key(key, "a file of tests", FILE_KEYS))),
-        }
+        let read = match key.as_str() {
+            "namespace" | "include" => Ok(()),
+            "defaults" => file.defaults(value),
+            "entities" => file.put(value),
+            "without" => file.remove(value),
+            "tests" => value.list("`tests`").map(|list| tests = Some(list)),
+            key if key.starts_with("x-") => Ok(()),
+            key => Err(Fault::at(*line, unknown_key(key, "a file of tests", FILE_KEYS))),
+        };
+        faults.extend(read.err());
     }
-    let Some(tests) = tests else {
-        return Err(Fault::at(1, format!("there is no `tests` here; a file of tests has {FILE_KEYS}")));
+    let Some(tests) = tests.filter(|tests| faults.is_empty() || !tests.is_empty()) else {
+        let missing = || Fault::at(1, format!("there is no `tests` here; a file of tests has {FILE_KEYS}"));
+        return Err(faults.into_iter().next().unwrap_or_else(missing));
     };
     let shared = store(&file.changes);
     // one test, or one for each of its rows
     let expanded: Vec<_> = tests.iter().map(|test| (test, rows::expand(test))).collect();
     let mut names = HashSet::new();
     let mut cases = Vec::new();
+    // what is wrong with the file does not hide what is wrong with its tests
+    let broken = |name: &str, line: usize, fault: Fault| {
+        let line = Some(fault.line.unwrap_or(line));
+        Case { name: name.to_owned(), line, why: None, check: Err(fault) }
+    };
+    cases.extend(faults.into_iter().map(|fault| broken("(the file)", 1, fault)));
     for (test, expanded) in &expanded {
         let each: &[Node] = match expanded {
             Ok(Some(each)) => each,
@@ -82,7 +91,14 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
         for test in each {
             match file.test(test, &shared, &mut names) {
                 Ok(found) => cases.extend(found),
-                Err((name, fault)) => cases.push(Case { name, line: Some(test.line), why: None, check: Err(fault) }),
+                Err((name, faults)) => {
+                    cases.extend(faults.into_iter().map(|fault| Case {
+                        name: name.clone(),
+                        line: Some(test.line),
+                        why: None,
+                        check: Err(fault),
+                    }));
+                }
             }
         }
     }
@@ -99,6 +115,18 @@ struct File<'n> {
     resource: Option<&'n Node>,
     expect: Option<Expect>,
     changes: Vec<EntityChange>,
+}
+
+/// What a test says besides whom it asks about.
+struct Asked<'n> {
+    why: Option<String>,
+    expected: Option<Expect>,
+    allow: Option<(usize, &'n Node)>,
+    reasons: Option<Reasons>,
+    errors: Option<usize>,
+    unknown: Unknown,
+    context: Map<String, serde_json::Value>,
+    store: Store,
 }
 
 /// A uid and how the file wrote it.
@@ -145,63 +173,117 @@ impl<'n> File<'n> {
     }
 
     /// The cases of one test: one for each principal, action and resource.
-    fn test(&self, node: &'n Node, shared: &Store, names: &mut HashSet<&'n str>) -> Result<Vec<Case>, (String, Fault)> {
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, under its name.
+    fn test(
+        &self,
+        node: &'n Node,
+        shared: &Store,
+        names: &mut HashSet<&'n str>,
+    ) -> Result<Vec<Case>, (String, Vec<Fault>)> {
         let unnamed = format!("(test at line {})", node.line);
-        let members = node.map("a test").map_err(|fault| (unnamed.clone(), fault))?;
+        let members = node.map("a test").map_err(|fault| (unnamed.clone(), vec![fault]))?;
         let find = |key: &str| members.iter().find(|member| member.key == key).map(|member| &member.value);
-        let name = match find("name").map(|value| value.text("`name`")) {
-            Some(Ok(name)) => name,
-            Some(Err(fault)) => return Err((unnamed, fault)),
-            None => return Err((unnamed, Fault::at(node.line, "the test lacks `name`"))),
+        let (name, fault) = match find("name").map(|value| value.text("`name`")) {
+            Some(Ok(name)) if names.insert(name) => (name, None),
+            Some(Ok(name)) => (name, Some(Fault::at(node.line, "a second test has this name"))),
+            Some(Err(fault)) => (unnamed.as_str(), Some(fault)),
+            None => (unnamed.as_str(), Some(Fault::at(node.line, "the test lacks `name`"))),
         };
-        if !names.insert(name) {
-            return Err((name.to_owned(), Fault::at(node.line, "a second test has this name")));
+        match (self.cases(node.line, name, members, shared), fault) {
+            (Ok(cases), None) => Ok(cases),
+            (read, fault) => {
+                Err((name.to_owned(), fault.into_iter().chain(read.err().into_iter().flatten()).collect()))
+            }
         }
-        self.cases(node.line, name, members, shared).map_err(|fault| (name.to_owned(), fault))
     }
 
-    fn cases(&self, line: usize, name: &str, members: &'n [Member], shared: &Store) -> Result<Vec<Case>, Fault> {
+    fn cases(&self, line: usize, name: &str, members: &'n [Member], shared: &Store) -> Result<Vec<Case>, Vec<Fault>> {
         let (mut principal, mut action, mut resource) = (self.principal, self.action, self.resource);
         let (mut why, mut expected, mut reasons, mut errors) = (None, None, None, None);
         let mut allow = None;
         let mut context = self.context.clone();
         let (mut changes, mut unknown) = (Vec::new(), Unknown::Unsaid);
+        let mut faults = Vec::new();
         for Member { key, line, value } in members {
-            match key.as_str() {
-                "name" => {}
-                "why" => why = Some(value.text("`why`")?.to_owned()),
-                "principal" => principal = Some(value),
-                "action" => action = Some(value),
-                "resource" => resource = Some(value),
-                "context" => context = self.context(value, context)?,
-                "expect" => expected = Some(expect(value)?),
-                "allow" => allow = Some((*line, value)),
-                "reason" => reasons = Some(self::reasons(value)?),
-                "errors" => match value.kind {
-                    Kind::Long(n) if n >= 0 => errors = usize::try_from(n).ok(),
-                    _ => return Err(Fault::at(*line, format!("`errors` must be a count, not {}", value.kind()))),
-                },
-                "unknown" => match value.kind {
-                    Kind::Bool(true) => unknown = Unknown::Said,
-                    Kind::Bool(false) => unknown = Unknown::Unsaid,
-                    _ => {
-                        return Err(Fault::at(*line, format!("`unknown` must be true or false, not {}", value.kind())));
-                    }
-                },
-                "entities" => changes.extend(self.entities(value)?),
-                "without" => changes.extend(self.without(value)?),
-                _ => return Err(Fault::at(*line, unknown_key(key, "a test", TEST_KEYS))),
-            }
+            let mut read = || -> Result<(), Fault> {
+                match key.as_str() {
+                    "name" => {}
+                    "why" => why = Some(value.text("`why`")?.to_owned()),
+                    "principal" => principal = Some(value),
+                    "action" => action = Some(value),
+                    "resource" => resource = Some(value),
+                    "context" => context = self.context(value, context.clone())?,
+                    "expect" => expected = Some(expect(value)?),
+                    "allow" => allow = Some((*line, value)),
+                    "reason" => reasons = Some(self::reasons(value)?),
+                    "errors" => match value.kind {
+                        Kind::Long(n) if n >= 0 => errors = usize::try_from(n).ok(),
+                        _ => return Err(Fault::at(*line, format!("`errors` must be a count, not {}", value.kind()))),
+                    },
+                    "unknown" => match value.kind {
+                        Kind::Bool(said) => unknown = if said { Unknown::Said } else { Unknown::Unsaid },
+                        _ => {
+                            let message = format!("`unknown` must be true or false, not {}", value.kind());
+                            return Err(Fault::at(*line, message));
+                        }
+                    },
+                    "entities" => changes.extend(self.entities(value)?),
+                    "without" => changes.extend(self.without(value)?),
+                    _ => return Err(Fault::at(*line, unknown_key(key, "a test", TEST_KEYS))),
+                }
+                Ok(())
+            };
+            faults.extend(read().err());
         }
         let store = if changes.is_empty() {
             shared.clone()
         } else {
             store(&self.changes.iter().cloned().chain(changes).collect::<Vec<_>>())
         };
+        // a key that is misspelt is not missing, too
+        let meant = |what: &str| members.iter().any(|member| closest(&member.key, [what]).is_some());
         let lacks = |what: &str| Fault::at(line, format!("the test lacks `{what}`"));
-        let principals = self.named(principal.ok_or_else(|| lacks("principal"))?, "`principal`", false)?;
-        let actions = self.named(action.ok_or_else(|| lacks("action"))?, "`action`", true)?;
-        let resources = self.named(resource.ok_or_else(|| lacks("resource"))?, "`resource`", false)?;
+        let mut named = |node: Option<&'n Node>, what: &str| match node {
+            Some(node) => {
+                let read = self.named(node, &format!("`{what}`"), what == "action");
+                read.map_err(|fault| faults.push(fault)).ok()
+            }
+            None => {
+                faults.extend((!meant(what)).then(|| lacks(what)));
+                None
+            }
+        };
+        let asked = [(principal, "principal"), (action, "action"), (resource, "resource")];
+        let [principals, actions, resources] = asked.map(|(node, what)| named(node, what));
+        if allow.is_none() && expected.or(self.expect).is_none() && !meant("expect") {
+            faults.push(lacks("expect"));
+        }
+        let (Some(principals), Some(actions), Some(resources), true) =
+            (principals, actions, resources, faults.is_empty())
+        else {
+            return Err(faults);
+        };
+        self.matrix(
+            line,
+            name,
+            [principals, actions, resources],
+            Asked { why, expected, allow, reasons, errors, unknown, context, store },
+        )
+        .map_err(|fault| vec![fault])
+    }
+
+    /// The cases of a test of which every member could be read.
+    fn matrix(
+        &self,
+        line: usize,
+        name: &str,
+        [principals, actions, resources]: [Vec<Named<'n>>; 3],
+        asked: Asked<'n>,
+    ) -> Result<Vec<Case>, Fault> {
+        let Asked { why, expected, allow, reasons, errors, unknown, context, store } = asked;
+        let lacks = |what: &str| Fault::at(line, format!("the test lacks `{what}`"));
         let cells = match (allow, expected) {
             (Some((line, _)), Some(_)) => {
                 return Err(Fault::at(line, "a test has `expect` or `allow`, not both: `allow` lists what is allowed"));
@@ -410,144 +492,4 @@ fn from_json(value: serde_json::Value) -> Value<'static> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::test::notation;
-
-    fn parse(text: &str) -> Result<Vec<Case>, Fault> {
-        super::parse(text, &|_| Err("there is no such file".to_owned()))
-    }
-
-    const ONE: &str = "principal: U::a\n    action: b\n    resource: R::c\n    expect: deny\n";
-
-    fn requests(text: &str) -> Vec<String> {
-        let cases = parse(text).unwrap();
-        let shown = cases.iter().map(|case| match &case.check {
-            Ok(check) => {
-                let request = &check.request;
-                format!(
-                    "{}: {} {} {} {} {}",
-                    case.name,
-                    request.principal,
-                    request.action,
-                    request.resource,
-                    notation::value(&request.context),
-                    check.expect
-                )
-            }
-            Err(fault) => format!("{}: {fault:?}", case.name),
-        });
-        shown.collect()
-    }
-
-    #[test]
-    fn names_contexts_and_matrices() {
-        for (text, expected) in [
-            (
-                "namespace: N\ndefaults:\n  context: {now: \"2026-01-01\", mfa: true}\ntests:\n  - name: t\n    principal: U::a\n    action: b\n    resource: 'R::\"c\"'\n    expect: Allow\n",
-                vec![r#"t: N::U::"a" N::Action::"b" R::"c" {mfa: true, now: datetime("2026-01-01")} allow"#],
-            ),
-            (
-                "x-all: &all [U::a, U::b]\ntests:\n  - name: t\n    principal: [*all, 'U::\"c d\"']\n    action: [x, Action::y]\n    resource: R::c\n    expect: error\n",
-                vec![
-                    r#"t [U::a x R::c]: U::"a" Action::"x" R::"c" {} error"#,
-                    r#"t [U::a Action::y R::c]: U::"a" Action::"y" R::"c" {} error"#,
-                    r#"t [U::b x R::c]: U::"b" Action::"x" R::"c" {} error"#,
-                    r#"t [U::b Action::y R::c]: U::"b" Action::"y" R::"c" {} error"#,
-                    r#"t [U::"c d" x R::c]: U::"c d" Action::"x" R::"c" {} error"#,
-                    r#"t [U::"c d" Action::y R::c]: U::"c d" Action::"y" R::"c" {} error"#,
-                ],
-            ),
-            (
-                "namespace: N\ndefaults: {context: {a: 1, b: {c: 2, d: 3}}, principal: U::a, resource: R::c, expect: deny}\ntests:\n  - name: t\n    action: x\n    context: {a: null, b: {c: {entity: U::z}}, ip: {ip: 10.0.0.1}, l: [off, 7]}\n",
-                vec![
-                    r#"t: N::U::"a" N::Action::"x" N::R::"c" {b: {c: N::U::"z"}, ip: ip("10.0.0.1"), l: ["off", 7]} deny"#,
-                ],
-            ),
-        ] {
-            assert_eq!(requests(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_has_a_line() {
-        for (text, line, message) in [
-            ("tests:\n - {\n", 2, "not valid YAML"),
-            ("testz: []\n", 1, "did you mean `tests`?"),
-            ("namespace: N\n", 1, "there is no `tests` here"),
-            ("namespace: 1\n", 1, "`namespace` must be a text, not a number"),
-            ("namespace: a b\ntests: []\n", 1, "`a b` is not a namespace"),
-            ("tests: {}\n", 1, "`tests` must be a list"),
-            ("defaults:\n  contxt: {}\ntests: []\n", 2, "unknown key `contxt`; `defaults` has"),
-            ("entities:\n  - uid: U::a\n    attr: {}\ntests: []\n", 3, "unknown key `attr`; an entity has"),
-            ("entities:\n  - {like: U::a}\ntests: []\n", 2, "the entity lacks `uid`"),
-            ("without: [nobody]\ntests: []\n", 1, "`nobody` is not an entity"),
-            ("a: 1\na: 2\n", 2, "not valid YAML: duplicate mapping key: a (column"),
-        ] {
-            let fault = parse(text).unwrap_err();
-            assert!(fault.message.contains(message), "{text}: {fault:?}");
-            assert!(fault.line.is_some_and(|found| found.abs_diff(line) <= 1), "{text}: {fault:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_test_fails_that_test() {
-        for (members, line, message) in [
-            ("expect: deny", 2, "the test lacks `principal`"),
-            ("principal: U::a\n    action: b\n    resource: R::c", 2, "the test lacks `expect`"),
-            (
-                "principal: U::a\n    action: b\n    resource: R::c\n    expect: maybe",
-                6,
-                "`expect` is `allow`, `deny` or `error`, not `maybe`",
-            ),
-            ("principal: alice\n    action: b\n    resource: R::c\n    expect: deny", 3, "`alice` is not an entity"),
-            ("principal: 'N::U::'\n    action: b\n    resource: 'R::'\n    expect: deny", 5, "`R::` has an empty id"),
-            ("principal: []\n    action: b\n    resource: R::c\n    expect: deny", 2, "asks nothing"),
-            (
-                "principal: 7\n    action: b\n    resource: R::c\n    expect: deny",
-                3,
-                "`principal` must be a text, not a number",
-            ),
-            ("principle: U::a", 3, "did you mean `principal`?"),
-            ("zzz: U::a", 3, "unknown key `zzz`; a test has"),
-            ("errors: many", 3, "`errors` must be a count"),
-            ("context: {a: 1.5}", 3, "Cedar's numbers are whole"),
-            ("context: {a: [null]}", 3, "leave the member out"),
-            ("context: [a]", 3, "`context` must be a mapping"),
-            ("context: {a: {datetime: 5}}", 3, "`datetime` must be a text"),
-            ("reason: [1]", 3, "a policy id in `reason` must be a text"),
-        ] {
-            let text = format!("tests:\n  - name: t\n    {members}\n  - name: u\n    {ONE}");
-            let cases = parse(&text).unwrap();
-            let fault = cases[0].check.as_ref().unwrap_err();
-            assert!(fault.message.contains(message), "{members}: {fault:?}");
-            assert_eq!(fault.line, Some(line), "{members}: {fault:?}");
-            assert!(cases[1].check.is_ok(), "{members}");
-        }
-        let cases = parse(&format!("tests:\n  - name: t\n    {ONE}  - name: t\n    {ONE}")).unwrap();
-        assert!(cases[1].check.is_err(), "names are unique");
-    }
-
-    #[test]
-    fn changes_of_entities() {
-        let text = format!(
-            "namespace: N\nentities:\n  - {{uid: U::a, like: U::z, attrs: {{k: {{entity: R::c}}}}, unset: l, parents: [[G::x], G::y], tags: {{}}}}\ntests:\n  - name: t\n    {ONE}  - name: u\n    without: R::c\n    {ONE}"
-        );
-        let cases = parse(&text).unwrap();
-        let stores: Vec<_> = cases.iter().map(|case| &case.check.as_ref().unwrap().store).collect();
-        let (Store::Changed(first), Store::Changed(second)) = (stores[0], stores[1]) else { panic!("{stores:?}") };
-        let EntityChange::Put { uid, like, attributes, unset, parents, tags, line } = &first[0] else { panic!() };
-        assert_eq!(
-            (uid.to_string(), like.as_ref().map(ToString::to_string)),
-            (r#"N::U::"a""#.into(), Some(r#"N::U::"z""#.into()))
-        );
-        let attributes: serde_json::Value = serde_json::from_str(attributes).unwrap();
-        assert_eq!(attributes, json!({"k": {"__entity": {"id": "c", "type": "N::R"}}}));
-        assert_eq!(
-            (unset.as_slice(), parents.as_ref().map(Vec::len), tags.as_deref(), *line),
-            (&["l".to_owned()][..], Some(2), Some("{}"), 3)
-        );
-        assert_eq!(second.len(), 2);
-        assert!(matches!(&second[1], EntityChange::Remove { line: 11, .. }), "{second:?}");
-    }
-}
+mod tests;

@@ -78,7 +78,7 @@ fn every_problem_is_at_its_line() {
         (
             "policies/a.rules.yaml",
             "- code: c\n  message: m\n  each: User\n  must: principal.okk\n",
-            &["a.rules.yaml:4: for policy `c`, attribute `okk`"],
+            &["a.rules.yaml:4: `must` of the rule `c`: attribute `okk`"],
         ),
         // entities: every problem of each
         (

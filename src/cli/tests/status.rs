@@ -60,6 +60,16 @@ fn status_is_ready_or_not() {
             "{head}"
         );
     }
+    // the decisions are served elsewhere
+    let changes = token.replace("token", "changes");
+    fs::write(&changes, "[]").unwrap();
+    for verb in [&["status"][..], &["apply", &changes], &["export", "-o", "none"]] {
+        let (address, server) = answering("HTTP/1.1 404 Not Found\r\n\r\n{\"code\":\"not_found\"}");
+        let ran = palisade(&[verb, &["--admin-listen", &address]].concat());
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failure, ""), "{verb:?}");
+        assert!(ran.err.contains("answers, but it is not the admin API (HTTP 404)"), "{verb:?}: {}", ran.err);
+        server.join().unwrap();
+    }
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let ran = palisade(&["status", "--admin-listen", &closed]);
     assert_eq!(ran.exit, Exit::Failure);

@@ -59,7 +59,7 @@ impl From<Diagnostic> for Read {
 pub(super) fn read(origin: &str, text: &str, stem: &str) -> Read {
     let document = match yaml::parse(text) {
         Ok(document) => document,
-        Err(error) => return Diagnostic { line: error.line, ..Diagnostic::error(origin, error.message) }.into(),
+        Err(error) => return unread(origin, error).into(),
     };
     let Value::Array(items) = &document.value else {
         if document.value.as_object().is_some_and(serde_json::Map::is_empty) {
@@ -75,6 +75,12 @@ pub(super) fn read(origin: &str, text: &str, stem: &str) -> Read {
         file.link(n, item);
     }
     file.read
+}
+
+/// What is wrong with a file that cannot be read at all, by what its name says that it is.
+pub(super) fn unread(origin: &str, error: yaml::YamlError) -> Diagnostic {
+    let message = if origin.ends_with(".json") { error.message.replace("YAML", "JSON") } else { error.message };
+    Diagnostic { line: error.line, ..Diagnostic::error(origin, message) }
 }
 
 /// The line of an item of a list, or of its member.
@@ -187,15 +193,13 @@ impl Reading<'_> {
 
     /// A declaration of links that data make.
     fn declaration(&mut self, n: usize, item: &Value) {
-        let read = from_json(item, |value| LinkDeclaration::from_value(value, ""));
-        match read {
-            Ok(declared) => {
-                let written = Some(written(&self.origin, self.lines, n, item));
-                self.read.declared.push(LinkDeclaration { written, ..declared });
-            }
-            Err((member, message)) => {
-                self.fail(n, (!member.is_empty()).then_some(member.as_str()), message, None);
-            }
+        let (declared, problems) = from_json(item, |value| LinkDeclaration::read(value, ""));
+        for (member, message) in problems {
+            self.fail(n, (!member.is_empty()).then_some(member.as_str()), message, None);
+        }
+        if let Some(declared) = declared {
+            let written = Some(written(&self.origin, self.lines, n, item));
+            self.read.declared.push(LinkDeclaration { written, ..declared });
         }
     }
 
@@ -203,23 +207,26 @@ impl Reading<'_> {
     fn link_of_tools(&mut self, n: usize, item: &Value, names: LinkNames) {
         let json = item.to_string();
         let read = match palisade_engine::model::Value::parse(json.as_bytes()) {
-            Ok(value) => Link::from_value(value, names, ""),
+            Ok(value) => Link::read(value, names, ""),
             Err(error) => return self.fail(n, None, error.to_string(), None),
         };
-        match read {
-            Ok(link) => {
-                let [_, id, ..] = names.all();
-                self.push(n, item, id, link);
-            }
-            Err(error) => {
-                let member = error.pointer.split('/').nth(1).unwrap_or_default().to_owned();
-                let message = match error.pointer.strip_prefix("/args/").or(error.pointer.strip_prefix("/values/")) {
-                    Some(slot) => format!("`{member}`: `{slot}`: {}", error.message),
-                    None => error.message,
-                };
-                let help = format!("a link has {}, or {}", names.all().join(", "), MEMBERS.join(", "));
-                self.fail(n, Some(&member), message, Some(help));
-            }
+        let (link, problems) = read;
+        for error in problems {
+            let member = error.pointer.split('/').nth(1).unwrap_or_default().to_owned();
+            // who filled a slot wrongly knows the members
+            let (message, help) = match error.pointer.strip_prefix("/args/").or(error.pointer.strip_prefix("/values/"))
+            {
+                Some(slot) => (format!("`{member}`: `{slot}`: {}", error.message), None),
+                None => {
+                    let help = format!("a link has {}, or {}", names.all().join(", "), MEMBERS.join(", "));
+                    (error.message, Some(help))
+                }
+            };
+            self.fail(n, Some(&member), message, help);
+        }
+        if let Some(link) = link {
+            let [_, id, ..] = names.all();
+            self.push(n, item, id, link);
         }
     }
 }
@@ -235,15 +242,21 @@ fn of_tools(members: &serde_json::Map<String, Value>) -> Option<LinkNames> {
     [LinkNames::OF_FILES, LinkNames::OF_SETS].into_iter().find(|names| !ours && has(names))
 }
 
-/// Reads a mapping of a file as the API reads its JSON. An error names the member that it is about, if it is of one.
+/// Reads a mapping of a file as the API reads its JSON. Each problem has the member that it is about, if it is of one, and
+/// what is wrong.
 pub(super) fn from_json<T>(
     item: &Value,
-    read: impl FnOnce(palisade_engine::model::Value<'_>) -> Result<T, RequestError>,
-) -> Result<T, (String, String)> {
+    read: impl FnOnce(palisade_engine::model::Value<'_>) -> (Option<T>, Vec<RequestError>),
+) -> (Option<T>, Vec<(String, String)>) {
     let json = item.to_string();
-    let value =
-        palisade_engine::model::Value::parse(json.as_bytes()).map_err(|error| (String::new(), error.to_string()))?;
-    read(value).map_err(|error| (error.pointer.split('/').nth(1).unwrap_or_default().to_owned(), error.message))
+    let value = match palisade_engine::model::Value::parse(json.as_bytes()) {
+        Ok(value) => value,
+        Err(error) => return (None, vec![(String::new(), error.to_string())]),
+    };
+    let (found, problems) = read(value);
+    let of_member =
+        |error: RequestError| (error.pointer.split('/').nth(1).unwrap_or_default().to_owned(), error.message);
+    (found, problems.into_iter().map(of_member).collect())
 }
 
 /// An entity as `Type::"id"`, from either of its writings.

@@ -39,7 +39,12 @@ pub(super) const SCHEMA_ENDINGS: [&str; 2] = [".cedarschema", ".cedarschema.json
 pub(super) const SCHEMA_NAMES: [&str; 4] =
     ["cedarschema", "cedarschema.json", "schema.cedarschema", "schema.cedarschema.json"];
 
-/// Whether a file of this name holds policies.
+/// Whether a file of this name holds a schema.
+pub(in crate::source) fn is_schema(name: &str) -> bool {
+    role(name) == Some(Role::Schema)
+}
+
+/// Whether a file of that name holds policies.
 pub(in crate::source) fn is_policies(name: &str) -> bool {
     role(name) == Some(Role::Policies)
 }

@@ -15,17 +15,26 @@ const SET: [&str; 3] = ["staticPolicies", "templates", "templateLinks"];
 /// What a file holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
+    /// Where there are problems, also those that can be looked at all the same: the engine then finds what else is wrong.
     pub(super) policies: Vec<PolicyText>,
     pub(super) links: Vec<Link>,
+    /// Every problem with its shape.
+    pub(super) problems: Vec<Diagnostic>,
+}
+
+impl From<Diagnostic> for Split {
+    fn from(problem: Diagnostic) -> Self {
+        Self { problems: vec![problem], ..Self::default() }
+    }
 }
 
 /// Takes the text of a file apart. `stem` is what its policies without a name are called after.
-///
-/// # Errors
-/// Every problem with its shape.
-pub(super) fn split(origin: &str, text: &str, stem: &str) -> Result<Split, Vec<Diagnostic>> {
+pub(super) fn split(origin: &str, text: &str, stem: &str) -> Split {
     let text = without_byte_order_mark(text);
-    let value = Value::parse(text.as_bytes()).map_err(|error| vec![not_json(origin, text, &error)])?;
+    let value = match Value::parse(text.as_bytes()) {
+        Ok(value) => value,
+        Err(error) => return not_json(origin, text, &error).into(),
+    };
     let Value::Object(members) = value else {
         let message = format!("this is {}, not a policy or a policy set in Cedar's JSON form", value.kind());
         let help = if holds_texts(&value) {
@@ -33,18 +42,18 @@ pub(super) fn split(origin: &str, text: &str, stem: &str) -> Result<Split, Vec<D
         } else {
             "write an object, as `cedar translate-policy` does"
         };
-        return Err(vec![Diagnostic::error(origin, message).help(help)]);
+        return Diagnostic::error(origin, message).help(help).into();
     };
     let lines = Lines::of(text);
     let line = lines.first;
-    let (split, templates, problems) = (Split::default(), HashMap::new(), Vec::new());
-    let mut splitter = Splitter { origin, stem, split, templates, problems, lines, line };
+    let (split, templates) = (Split::default(), HashMap::new());
+    let mut splitter = Splitter { origin, stem, split, templates, lines, line };
     if members.iter().any(|(name, _)| SET.contains(&&**name)) {
         splitter.set(members);
     } else {
         splitter.policy(None, &Value::Object(members));
     }
-    if splitter.problems.is_empty() { Ok(splitter.split) } else { Err(splitter.problems) }
+    splitter.split
 }
 
 fn not_json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
@@ -105,7 +114,6 @@ struct Splitter<'a> {
     split: Split,
     /// The id of each template, by its name in the set.
     templates: HashMap<String, String>,
-    problems: Vec<Diagnostic>,
     lines: Lines,
     /// Of what is looked at.
     line: usize,
@@ -114,7 +122,7 @@ struct Splitter<'a> {
 impl Splitter<'_> {
     fn problem(&mut self, message: String) {
         let problem = self.at_line(message);
-        self.problems.push(problem);
+        self.split.problems.push(problem);
     }
 
     fn at_line(&self, message: impl Into<String>) -> Diagnostic {
@@ -151,15 +159,23 @@ impl Splitter<'_> {
                 Err(message) => self.problem(message),
             }
         }
-        if self.problems.is_empty() && self.split.policies.is_empty() {
+        if self.split.problems.is_empty() && self.split.policies.is_empty() {
             let help = "remove the file if it is not needed";
-            self.problems.push(Diagnostic::error(self.origin, "there is no policy in this policy set").help(help));
+            self.split
+                .problems
+                .push(Diagnostic::error(self.origin, "there is no policy in this policy set").help(help));
         }
     }
 
     fn member(&mut self, part: &str, name: &str, policy: &Value<'_>) {
         let known = self.lines.policies.get(&(part.to_owned(), name.to_owned()));
         self.line = known.copied().unwrap_or(self.lines.first);
+        if policy.as_object().is_none() {
+            return self.problem(format!(
+                "`{part}[{name:?}]` must be a policy in Cedar's JSON form, an object, not {}",
+                policy.kind()
+            ));
+        }
         match (part, has_slots(policy)) {
             ("staticPolicies", true) => {
                 return self.problem(format!("`staticPolicies[{name:?}]` has a slot: move it to `templates`"));
@@ -182,13 +198,13 @@ impl Splitter<'_> {
             (Some(Value::String(id)), _) if !id.is_empty() => id.to_string(),
             (Some(_), _) => {
                 let problem = self.at_line("the annotation `id` is empty");
-                self.problems.push(problem.help("name the policy, or leave the annotation out"));
+                self.split.problems.push(problem.help("name the policy, or leave the annotation out"));
                 return None;
             }
             (None, None) => format!("{}.0", self.stem),
             (None, Some("")) => {
                 let problem = self.at_line("the policy's name is empty");
-                self.problems.push(problem.help("name the policy"));
+                self.split.problems.push(problem.help("name the policy"));
                 return None;
             }
             (None, Some(name)) => match name.strip_prefix("policy").filter(|n| is_number(n)) {
@@ -241,7 +257,10 @@ mod tests {
         r#"{"effect":"permit","principal":{"op":"All"},"action":{"op":"All"},"resource":{"op":"All"},"conditions":[]"#;
 
     fn ids(text: &str) -> Result<Vec<String>, String> {
-        let split = split("f", text, "a/b").map_err(|problems| problems[0].to_string())?;
+        let split = split("f", text, "a/b");
+        if let Some(problem) = split.problems.first() {
+            return Err(problem.to_string());
+        }
         let id = |text: PolicyText| match text.naming {
             PolicyNaming::Part { id, line: 1 } => id,
             other => panic!("{other:?}"),
@@ -286,17 +305,17 @@ mod tests {
             "\n{{\"staticPolicies\": {{\"a\": {plain},\n\n\"b\\\"c\": {plain}}},\n\"templates\": {{\n\"t\": {template}}},\n\
              \"templateLinks\": [\n{{\"templateId\": \"t\",\n\"newId\": \"l\"}},\n{{\"templateId\": \"t\", \"newId\": \"m\"}}]}}"
         );
-        let found = split("f", &set, "s").unwrap();
+        let found = split("f", &set, "s");
         let lines: Vec<_> = found.policies.iter().map(|policy| policy.naming.line()).collect();
         assert_eq!(lines, [Some(2), Some(4), Some(6)]);
         let lines: Vec<_> = found.links.iter().map(|link| link.written.as_ref().unwrap().line).collect();
         assert_eq!(lines, [Some(8), Some(10)]);
         let found = split("f", &set.replace("\"newId\": \"m\"", "\"new\": 1"), "s");
-        assert_eq!(found.unwrap_err()[0].line, Some(10));
-        let one = split("f", &format!("\n\n{plain}"), "s").unwrap();
+        assert_eq!(found.problems[0].line, Some(10));
+        let one = split("f", &format!("\n\n{plain}"), "s");
         assert_eq!(one.policies[0].naming.line(), Some(3));
         let texts =
-            split("f", "[{\"id\": \"a\", \"content\": \"permit(principal, action, resource);\"}]", "s").unwrap_err();
+            split("f", "[{\"id\": \"a\", \"content\": \"permit(principal, action, resource);\"}]", "s").problems;
         assert!(texts[0].help.as_ref().unwrap().starts_with("write what each `content` has"), "{}", texts[0]);
     }
 
@@ -315,6 +334,10 @@ mod tests {
             ("[".repeat(200), "not JSON: nested too deeply"),
             (r#"{"staticPolicies":{}}"#.to_owned(), "there is no policy"),
             (r#"{"staticPolicies":[]}"#.to_owned(), "must be an object"),
+            (
+                r#"{"staticPolicies":{"b":5}}"#.to_owned(),
+                r#"`staticPolicies["b"]` must be a policy in Cedar's JSON form, an object, not a number"#,
+            ),
             (r#"{"staticPolicies":{},"policies":{}}"#.to_owned(), "unknown member `policies`"),
             (format!(r#"{{"staticPolicies":{{"a":{template}}}}}"#), "has a slot"),
             (format!(r#"{{"templates":{{"a":{plain}}}}}"#), "has no slot"),

@@ -18,7 +18,7 @@ use crate::source::files::{FileSettings, Tree, links, policy_json, rules};
 use crate::source::{Held, Loaded};
 use palisade_engine::model::json::without_byte_order_mark;
 use palisade_engine::model::place::locate;
-use palisade_engine::model::{Bundle, DataRule, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
+use palisade_engine::model::{Bundle, Diagnostic, Document, Missing, PolicyNaming, PolicyText, SchemaText};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =
@@ -84,14 +84,14 @@ pub(super) fn differences(before: &Scan, after: &Scan) -> Vec<String> {
     origins
 }
 
-/// What of the tree can be used, where not all of it can: to report what is wrong with the rest. It has links only where
+/// What of the tree can be used, where not all of it can: to report what is wrong with the rest. It has links by hand only where
 /// all policies could be read, since a link may be of a template that could not, and a schema only where all of it could.
 pub(super) fn rest(tree: &Tree) -> Bundle {
     let scan = Scan::of(tree);
     let Gathered { mut bundle, schema_is_whole, policies_are_whole, .. } = gather(&scan, &tree.settings);
     if !policies_are_whole {
         bundle.links.clear();
-        bundle.for_each.links.clear();
+        bundle.for_each.links.iter_mut().for_each(|declared| declared.missing = Missing::Warn);
     }
     bundle.schema = bundle.schema.filter(|_| schema_is_whole);
     bundle
@@ -147,10 +147,9 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
                 held
             }),
             Role::Rules => text().map(|(held, text)| {
-                match rules(file, &text) {
-                    Ok(read) => bundle.for_each.rules.extend(read),
-                    Err(found) => problems.extend(found),
-                }
+                let read = rules(file, &text);
+                bundle.for_each.rules.extend(read.rules);
+                problems.extend(read.problems);
                 held
             }),
             Role::Schema => text().map(|(held, text)| {
@@ -198,21 +197,21 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
 }
 
 fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
-    let Gathered { bundle, problems, unsteady, blank, files, .. } = gather(scan, settings);
+    let Gathered { bundle, mut problems, unsteady, blank, files, .. } = gather(scan, settings);
     // a refusal may come of a file that is not read for its name, so that is reported with it
     let refuse = |problems: Vec<Diagnostic>| {
         let all = problems.into_iter().chain(scan.warnings.iter().cloned()).collect();
         Err(Diagnostic::about("file", all))
     };
-    if !problems.is_empty() {
-        return (refuse(problems), unsteady);
-    }
     // where nothing is left, nothing is hidden: no policy at all denies everything
     let all_blank = bundle.policies.iter().all(|text| blank::content(&text.text) != Content::Something);
     let (empty, comments): (Vec<_>, Vec<_>) = blank.into_iter().partition(|(_, content)| *content == Content::Nothing);
-    let allowed = settings.allow_empty_policies && all_blank;
-    if !allowed && !empty.is_empty() {
-        return (refuse(empty.into_iter().map(|(origin, _)| emptied(origin)).collect()), unsteady);
+    let allowed = settings.allow_empty_policies && all_blank && problems.is_empty();
+    if !allowed {
+        problems.extend(empty.iter().map(|(origin, _)| emptied(origin.clone())));
+    }
+    if !problems.is_empty() {
+        return (refuse(problems), unsteady);
     }
     let mut loaded = Loaded { files, ..Loaded::new(bundle) };
     loaded.warnings.clone_from(&scan.warnings);
@@ -237,13 +236,10 @@ fn policies(
         blank.push((origin.clone(), content));
     }
     if names::is_json(&file.inner) && content != Content::Nothing {
-        match policy_json::split(&origin, &text, file.stem()) {
-            Ok(split) => {
-                bundle.policies.extend(split.policies);
-                bundle.links.extend(split.links);
-            }
-            Err(found) => problems.extend(found),
-        }
+        let split = policy_json::split(&origin, &text, file.stem());
+        bundle.policies.extend(split.policies);
+        bundle.links.extend(split.links);
+        problems.extend(split.problems);
         return;
     }
     let naming = PolicyNaming::Stem(file.stem().to_owned());
@@ -260,10 +256,10 @@ fn links(file: &Found, text: &str) -> links::Read {
 }
 
 /// The rules of a file. One that was emptied may have held one.
-fn rules(file: &Found, text: &str) -> Result<Vec<DataRule>, Vec<Diagnostic>> {
+fn rules(file: &Found, text: &str) -> rules::Read {
     if blank::content(text) == Content::Nothing {
         let problem = Diagnostic::error(&file.origin, "this file is empty: no rule is in it");
-        return Err(vec![problem.help("restore it; to do without its rules remove the file, or write `[]`")]);
+        return problem.help("restore it; to do without its rules remove the file, or write `[]`").into();
     }
     rules::read(&file.origin, text)
 }

@@ -16,34 +16,48 @@ use serde_json::Value;
 use palisade_engine::model::{DataRule, Diagnostic};
 use palisade_text::yaml;
 
-use crate::source::files::links::{from_json, kind, line, written};
+use crate::source::files::links::{from_json, kind, line, unread, written};
+
+/// What a file of rules has.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// Its rules. Where there are problems, also those with a wrong member that can be looked at all the same: the engine then
+    /// finds what else is wrong with them.
+    pub rules: Vec<DataRule>,
+    /// Every problem with its shape.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl From<Diagnostic> for Read {
+    fn from(problem: Diagnostic) -> Self {
+        Self { problems: vec![problem], ..Self::default() }
+    }
+}
 
 /// Reads the text of a file.
-///
-/// # Errors
-/// Every problem with its shape.
-pub(super) fn read(origin: &str, text: &str) -> Result<Vec<DataRule>, Vec<Diagnostic>> {
-    let document = yaml::parse(text)
-        .map_err(|error| vec![Diagnostic { line: error.line, ..Diagnostic::error(origin, error.message) }])?;
+pub(super) fn read(origin: &str, text: &str) -> Read {
+    let document = match yaml::parse(text) {
+        Ok(document) => document,
+        Err(error) => return unread(origin, error).into(),
+    };
     let Value::Array(items) = &document.value else {
         let problem = Diagnostic::error(origin, format!("a file of rules is a list, not {}", kind(&document.value)));
-        return Err(vec![problem.help("write one item a rule, or `[]` for no rules, or remove the file")]);
+        return problem.help("write one item a rule, or `[]` for no rules, or remove the file").into();
     };
-    let (mut rules, mut problems) = (Vec::new(), Vec::new());
+    let mut found = Read::default();
     let shared: Arc<str> = origin.into();
     for (n, item) in items.iter().enumerate() {
-        match from_json(item, |value| DataRule::from_value(value, "")) {
-            Ok(rule) => {
-                let written = Some(written(&shared, &document.lines, n, item));
-                rules.push(DataRule { written, ..rule });
-            }
-            Err((member, message)) => {
-                let line = line(&document.lines, n, (!member.is_empty()).then_some(member.as_str()));
-                problems.push(Diagnostic { line, ..Diagnostic::error(origin, message) });
-            }
+        let (rule, problems) = from_json(item, |value| DataRule::read(value, ""));
+        found.problems.extend(problems.into_iter().map(|(member, message)| {
+            let line = line(&document.lines, n, (!member.is_empty()).then_some(member.as_str()));
+            Diagnostic { line, ..Diagnostic::error(origin, message) }
+        }));
+        if let Some(rule) = rule {
+            let written = Some(written(&shared, &document.lines, n, item));
+            found.rules.push(DataRule { written, ..rule });
         }
     }
-    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+    found
 }
 
 #[cfg(test)]
@@ -53,11 +67,11 @@ mod tests {
     #[test]
     fn rules_are_read() {
         let text = "# of users\n- each: User\n  must: principal.a == 1\n  code: c\n  message: m\n\n- {each: G, must: 'true', code: d, message: n, level: warn}\n";
-        let rules = read("f", text).unwrap();
+        let rules = read("f", text).rules;
         let shown: Vec<_> =
             rules.iter().map(|rule| (rule.code.as_str(), rule.written.as_ref().unwrap().line)).collect();
         assert_eq!(shown, [("c", Some(2)), ("d", Some(7))]);
-        assert_eq!(read("f", "[]").unwrap(), []);
+        assert!(read("f", "[]").problems.is_empty());
     }
 
     #[test]
@@ -73,7 +87,7 @@ mod tests {
             ("- each: User\n  mst: 'true'", "f:2: unknown member `mst`; a data rule has"),
             ("- a: [", "f:"),
         ] {
-            let problems = read("f", text).unwrap_err();
+            let problems = read("f", text).problems;
             assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);
         }
     }

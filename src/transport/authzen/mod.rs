@@ -196,7 +196,7 @@ impl EvaluationBody {
     /// Notes it for the request's span, and counts it if it is no decision.
     fn note(&self, asker: &Asker<'_>) {
         if let Some(error) = &self.context.error {
-            asker.services.metrics.undecided(Transport::Authzen, error.status >= 500);
+            asker.services.metrics.undecided(Transport::Authzen, error.code, error.status >= 500);
         }
         let Some(trace) = asker.trace else { return };
         match &self.context.error {

@@ -8,6 +8,7 @@ use crate::change::{LISTED, Place, Transacting};
 use crate::derived::{All, Before, BrokenPath, Finding, Grant, Grants, Pending, Tallied};
 use crate::model::{Diagnostic, Refused, Uid, count as counted};
 use crate::policies::{NewLink, made_twice, too_many};
+use crate::snapshot::Snapshot;
 
 /// How many entities lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 8;
@@ -24,6 +25,13 @@ pub(super) struct DataLinks {
     /// Whether nothing was compared with what the data made before: `grants` are all of them, `new` has one of each template,
     /// and which names are templates' is not known yet.
     pub afresh: bool,
+}
+
+impl DataLinks {
+    /// What the data made before the transaction.
+    pub(super) fn as_before(before: &Snapshot) -> Self {
+        Self { grants: before.grants.clone(), tallied: Tallied::default(), new: Vec::new(), afresh: false }
+    }
 }
 
 /// Entities from which a path leads to what would not be stored.
@@ -60,12 +68,7 @@ impl Transacting<'_> {
         let (core, grants) = (&self.before.core, &self.before.grants);
         let declared = &*core.declared;
         if declared.is_empty() {
-            return Ok(DataLinks {
-                grants: grants.clone(),
-                tallied: Tallied::default(),
-                new: Vec::new(),
-                afresh: false,
-            });
+            return Ok(DataLinks::as_before(self.before));
         }
         if self.keeps_deletions && !self.rules.is_empty() {
             return self.derive_afresh();

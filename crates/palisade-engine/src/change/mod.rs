@@ -8,6 +8,7 @@
 mod dangling;
 mod data;
 mod follow;
+mod idle;
 mod kept;
 mod links;
 mod rebase;
@@ -28,7 +29,9 @@ use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
 
 pub use follow::Footprint;
+use idle::Idle;
 pub use kept::{Thing, Told, Word, gone};
+use links::DataLinks;
 pub use rebase::Overlay;
 use rules::RuleEdits;
 pub(crate) use rules::{Ruled, RuledSet, Words};
@@ -80,6 +83,8 @@ struct Transacting<'t> {
     /// The entities that an update left as they were.
     untouched: BTreeSet<u32>,
     rules: RuleEdits,
+    /// What took nothing away.
+    idle: Idle,
     /// Changes by hand of links that data make.
     by_hand: Problems,
     /// Policies and links that are put under the id of a link that data made: are they to make it no more?
@@ -184,6 +189,7 @@ impl Snapshot {
             touched: BTreeMap::new(),
             untouched: BTreeSet::new(),
             rules: RuleEdits::default(),
+            idle: Idle::default(),
             by_hand: Problems::default(),
             put_over: Vec::new(),
             // what was kept was let in before
@@ -264,6 +270,9 @@ impl Transacting<'_> {
                     (Some(id), Edit::PutPolicy { .. } | Edit::PutLink(_)) => self.put_over.push((id, place)),
                     (Some(id), _) => return self.refuse_by_hand(id, place),
                     (None, _) => {}
+                }
+                if !self.keeps_deletions {
+                    self.idle.of_rules(of_rules, place, self.before, &self.rules);
                 }
                 self.rules.take(of_rules, place, self.before).map_err(Misfits::from)
             }
@@ -357,7 +366,11 @@ impl Transacting<'_> {
         } else {
             self.check_type(uid)?;
             // what was never named is not there: deleting it again is no error
-            let Some(id) = self.find(uid) else { return Ok(()) };
+            let id = self.find(uid);
+            if !id.is_some_and(|id| self.draft.record(id).is_present()) {
+                self.idle.of_entity(uid, place);
+            }
+            let Some(id) = id else { return Ok(()) };
             id
         };
         if below {
@@ -418,6 +431,8 @@ impl Transacting<'_> {
     fn finish(mut self, dangling: Dangling, revision: Revision) -> Result<Changed, Refused> {
         if self.problems.listed.is_empty() {
             self.check_hierarchy();
+        } else {
+            self.look_at_rules();
         }
         std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
@@ -440,7 +455,7 @@ impl Transacting<'_> {
             rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop)?
         };
         let (grants, tallied) = self.settle(from_data, ruled.as_ref().and_then(|ruled| ruled.set.as_ref()))?;
-        let Self { before, draft, touched, stop, keeps_deletions, .. } = self;
+        let Self { before, draft, touched, idle, stop, keeps_deletions, .. } = self;
         // what becomes of kept changes is reported to no one, and there may be a million
         let tells = !keeps_deletions;
         if stop() {
@@ -466,10 +481,10 @@ impl Transacting<'_> {
                 entities.push(export::uid_of(&draft, id));
             }
         }
-        let (mut warnings, mut of_policies, mut of_links) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut warnings, mut of_policies, mut of_links) = (idle.warnings(), Vec::new(), Vec::new());
         let mut forbids_removed = Vec::new();
         if let Some(ruled) = &ruled {
-            warnings.clone_from(&ruled.warnings);
+            warnings.extend(ruled.warnings.iter().cloned());
             of_policies.clone_from(&ruled.policies);
             of_links.clone_from(&ruled.links);
             forbids_removed.clone_from(&ruled.forbids_removed);
@@ -498,6 +513,19 @@ impl Transacting<'_> {
             forbids_removed,
             touched: kept,
         })
+    }
+
+    /// Finds what is wrong with policies and links, too, where something is wrong with entities. What is made is not used.
+    fn look_at_rules(&mut self) {
+        let rules = std::mem::take(&mut self.rules);
+        if rules.is_empty() {
+            return;
+        }
+        let from_data = DataLinks::as_before(self.before);
+        let looked = rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop);
+        if let Err(Refused::Invalid(found)) = looked {
+            found.into_iter().for_each(|problem| self.problems.push(problem));
+        }
     }
 
     /// Checks what the changes can have broken, and says which change did it.

@@ -125,6 +125,11 @@ impl RuleEdits {
         Ok(())
     }
 
+    /// Whether a change before was about this policy or link.
+    pub(super) fn has(&self, id: &str, is_link: bool) -> bool {
+        if is_link { self.links.contains_key(id) } else { self.policies.contains_key(id) }
+    }
+
     fn policy(&mut self, id: &str, place: Place, what: What<String>) {
         self.policies.insert(id.to_owned(), Put { place, what });
     }

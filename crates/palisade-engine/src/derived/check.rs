@@ -10,15 +10,13 @@ use crate::schema::{SchemaModel, Type};
 use crate::store::Draft;
 
 impl Declared {
-    /// Finds what the declarations name in the schema. Interns it in `draft`.
-    ///
-    /// # Errors
-    /// Every problem, with the declaration that has it.
+    /// Finds what the declarations name in the schema. Interns it in `draft`. Gives those that are well, and every problem of
+    /// the others.
     pub(crate) fn check(
         declarations: &[LinkDeclaration],
         schema: Option<&SchemaModel>,
         draft: &mut Draft,
-    ) -> Result<Self, Vec<Diagnostic>> {
+    ) -> (Self, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let mut checked = Vec::with_capacity(declarations.len());
         for (n, declaration) in declarations.iter().enumerate() {
@@ -33,14 +31,11 @@ impl Declared {
             }
         }
         twice(declarations, &checked, &mut problems);
-        if !problems.is_empty() {
-            return Err(Diagnostic::about("link", problems));
-        }
         let mut of_type: HashMap<u32, Vec<usize>> = HashMap::new();
         for (n, declaration) in checked.iter().enumerate() {
             of_type.entry(declaration.each).or_default().push(n);
         }
-        Ok(Self { list: checked, of_type })
+        (Self { list: checked, of_type }, Diagnostic::about("link", problems))
     }
 }
 

@@ -97,8 +97,8 @@ pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Ea
     }
     let cutter = Cutter::new(document, size, longest);
     let mut outcome = Ok(());
-    let mut first = true;
-    let take = |block: Block| match elements(block, longest, &mut first, each) {
+    let mut seen = Seen::default();
+    let take = |block: Block| match elements(block, longest, &mut seen, each) {
         Ok(more) => more,
         Err(flaw) => {
             outcome = Err(Failure::Broken(flaw));
@@ -125,17 +125,6 @@ pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Er
         Err(_) if ["//", "#", "/*"].iter().any(|comment| behind.starts_with(comment)) => {
             let message = "this is a comment, which JSON does not have".to_owned();
             Some(Flaw { message, offset: Some(offset), help: Some("remove it") })
-        }
-        Err(_)
-            if behind
-                .trim_end()
-                .strip_suffix(',')
-                .is_some_and(|line| serde_json::from_str::<Value<'_>>(line).is_ok()) =>
-        {
-            let message = "a comma ends this line".to_owned();
-            let help =
-                "write one JSON object a line, without commas between them, or put `[` before all and `]` behind";
-            Some(Flaw { message, offset: Some(offset), help: Some(help) })
         }
         Ok(value @ Value::Object(members)) if value.get("uid").is_none() => {
             if !members.is_empty() && members.iter().all(|(_, value)| value.get("uid").is_some()) {
@@ -172,8 +161,24 @@ fn of_other_object(starts: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Parses what is in a block. Returns whether to go on. `first` is true until an element was seen.
-fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> Result<bool, Flaw> {
+/// What of a document has come by.
+#[derive(Debug, Default)]
+struct Seen {
+    /// An element.
+    element: bool,
+    /// A comma at the end of a line. Where there is one, there are most often as many as lines: the first says it for all.
+    comma: bool,
+}
+
+/// An entity on a line that a comma ends, and where that comma stands in it.
+fn before_comma(line: &str) -> Option<(Value<'_>, usize)> {
+    let line = line.trim_end().strip_suffix(',')?;
+    let value: Value<'_> = serde_json::from_str(line).ok()?;
+    matches!(value, Value::Object(_)).then_some((value, line.len()))
+}
+
+/// Parses what is in a block. Returns whether to go on.
+fn elements(block: Block, longest: usize, seen: &mut Seen, each: Each<'_>) -> Result<bool, Flaw> {
     for range in &block.elements {
         let bytes = block.bytes.get(range.clone()).unwrap_or_default();
         let offset = block.at + range.start as u64;
@@ -191,8 +196,23 @@ fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> R
             }
             continue;
         }
-        let parsed = serde_json::from_str::<Value<'_>>(text);
-        if std::mem::take(first)
+        let mut parsed = serde_json::from_str::<Value<'_>>(text);
+        if parsed.is_err()
+            && !block.array
+            && let Some((value, at)) = before_comma(text)
+        {
+            if !std::mem::replace(&mut seen.comma, true) {
+                let message = "a comma ends this line".to_owned();
+                let help = "write one JSON object a line, without commas between them, or put `[` before all and `]` \
+                            behind";
+                let comma = Flaw { message, offset: Some(offset + at as u64), help: Some(help) };
+                if !each(offset, Err(comma)) {
+                    return Ok(false);
+                }
+            }
+            parsed = Ok(value);
+        }
+        if !std::mem::replace(&mut seen.element, true)
             && !block.array
             && let Some(mut flaw) = one_object(text, parsed.as_ref(), offset)
         {

@@ -82,11 +82,24 @@ fn at_once(text: &str) -> Read {
         if let Some(flaw) = one_object(first, serde_json::from_str(first).as_ref(), at as u64) {
             return Read { elements, end: Err((flaw.message, flaw.offset)) };
         }
+        let mut commas = Vec::new();
         for line in text.split_inclusive('\n') {
+            let written = line.trim_end();
+            let entity = written
+                .strip_suffix(',')
+                .filter(|it| serde_json::from_str::<Value<'_>>(it).is_ok_and(|value| value.as_object().is_some()));
+            if let Some(entity) = entity {
+                commas.push((offset as u64, offset + entity.len()));
+            }
             if !line.trim().is_empty() {
-                add(offset, line.trim_end());
+                add(offset, entity.unwrap_or(written));
             }
             offset += line.len();
+        }
+        // the first says it for all, before its line
+        if let Some((line, at)) = commas.first() {
+            let place = elements.iter().position(|(offset, _)| offset == line).unwrap_or(0);
+            elements.insert(place, (*line, Err(("a comma ends this line".to_owned(), *at as u64))));
         }
         Ok(())
     };
@@ -304,7 +317,6 @@ fn a_document_that_is_one_object_has_one_flaw() {
         ("// all users\n[{\"uid\": 1},\n{\"uid\": 2}]", "a comment, which JSON does not have"),
         ("# users\n{\"uid\": 1}\n{\"uid\": 2}", "a comment, which JSON does not have"),
         ("/* users\n */\n[]", "a comment, which JSON does not have"),
-        ("{\"uid\": 1},\n{\"uid\": 2},\n", "a comma ends this line"),
     ] {
         let read = in_pieces(&Document::held("d", text), 1 << 20).unwrap();
         let (message, _) = read.end.unwrap_err();
@@ -334,6 +346,25 @@ fn a_document_that_is_one_object_has_one_flaw() {
     // a line of several that is cut is a flaw of that line alone
     let cut = in_pieces(&Document::held("d", "{\"uid\": 1}\n{\"uid\":\n{\"uid\": 3}"), 1 << 20).unwrap();
     assert_eq!(format!("{cut:?}").matches("uid").count(), 2, "{cut:?}");
+}
+
+#[test]
+fn commas_between_lines_are_said_once_and_hide_nothing() {
+    for (text, expected) in [
+        ("{\"uid\": 1},\n{\"uid\": 2},\n{\"uid\": 3}\n", "! 10 a comma ends this line|0|12|24"),
+        ("{\"uid\": 1}\n{\"uid\": 2}, \r\n{\"uid\": }\n", "0|! 21 a comma ends this line|11"),
+    ] {
+        let mut found = Vec::new();
+        let read = read_by(&Document::held("d", text), 1 << 20, usize::MAX, &mut |offset, element| {
+            found.push(match element {
+                Ok(_) => offset.to_string(),
+                Err(flaw) => format!("! {} {}", flaw.offset.unwrap_or(0), flaw.message),
+            });
+            true
+        });
+        assert!(read.is_ok(), "{text}");
+        assert!(found.join("|").starts_with(expected), "{text}: {found:?}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use crate::model::request::pointer;
-use crate::model::{RequestError, Value, Written, hint};
+use crate::model::{RequestError, Value, Written, closest, hint};
 
 /// Declarations about entities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,14 +97,59 @@ pub enum Level {
 
 type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
-fn object<'a>(value: Value<'a>, what: &str, names: &[&str], at: &str) -> Result<Members<'a>, RequestError> {
+/// What was read, if nothing is wrong with it.
+fn whole<T>((read, problems): (Option<T>, Vec<RequestError>)) -> Result<T, RequestError> {
+    match (problems.into_iter().next(), read) {
+        (None, Some(read)) => Ok(read),
+        (first, _) => Err(first.unwrap_or_else(|| RequestError::new("invalid_member", "", "it cannot be read"))),
+    }
+}
+
+/// The members of an object. Anything else has no members, and is reported.
+fn members<'a>(
+    value: Value<'a>,
+    what: &str,
+    names: &[&str],
+    at: &str,
+    problems: &mut Vec<RequestError>,
+) -> Members<'a> {
     match value {
-        Value::Object(members) => Ok(members),
+        Value::Object(members) => members,
         other => {
             let message = format!("{what} must be an object of {}, not {}", names.join(", "), other.kind());
-            Err(RequestError::new("invalid_member", at, message))
+            problems.push(RequestError::new("invalid_member", at, message));
+            Vec::new()
         }
     }
+}
+
+/// The member that a key is, or is meant to be where it is unknown, which is reported.
+fn meant(
+    key: &str,
+    what: &str,
+    names: &'static [&'static str],
+    at: &str,
+    problems: &mut Vec<RequestError>,
+) -> Option<&'static str> {
+    let known = names.iter().copied().find(|name| *name == key);
+    if known.is_none() {
+        problems.push(unknown(what, key, names, at));
+    }
+    known.or_else(|| closest(key, names.iter().copied()))
+}
+
+/// What could be read. What could not is reported.
+fn taken<T>(read: Result<T, RequestError>, problems: &mut Vec<RequestError>) -> Option<T> {
+    read.map_err(|error| problems.push(error)).ok()
+}
+
+/// Reports which of `names` are not among the `given`. Of what is no object that was said.
+fn lacking(what: &str, names: &[&str], given: &[&str], at: &str, problems: &mut Vec<RequestError>) {
+    if given.is_empty() && !problems.is_empty() {
+        return;
+    }
+    let lacks = names.iter().filter(|name| !given.contains(name));
+    problems.extend(lacks.map(|name| missing(what, name, at)));
 }
 
 fn text(name: &str, value: Value<'_>, at: &str) -> Result<String, RequestError> {
@@ -149,44 +194,44 @@ impl LinkDeclaration {
     /// Reads a declaration; `at` points at it.
     ///
     /// # Errors
-    /// If a member is missing, unknown or of the wrong type. The error points at the member.
+    /// If a member is missing, unknown or of the wrong type. The error points at the member, which is the first such.
     pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        whole(Self::read(value, at))
+    }
+
+    /// The same, with every problem. Where something is wrong, also what can be looked at all the same, to find what else is wrong with it.
+    pub fn read(value: Value<'_>, at: &str) -> (Option<Self>, Vec<RequestError>) {
         const WHAT: &str = "a link from data";
         let (mut each, mut id, mut when, mut template) = (None, None, None, None);
         let (mut principal, mut resource, mut missed) = (None, None, None);
-        for (key, value) in object(value, WHAT, Self::MEMBERS, at)? {
+        let (mut problems, mut given) = (Vec::new(), Vec::new());
+        for (key, value) in members(value, WHAT, Self::MEMBERS, at, &mut problems) {
             let at = format!("{at}{}", pointer(&key));
-            let place = match &*key {
-                "each" => &mut each,
-                "id" => &mut id,
-                "when" => &mut when,
-                "template" => &mut template,
-                "principal" => &mut principal,
-                "resource" => &mut resource,
-                "missing" => &mut missed,
-                other => return Err(unknown(WHAT, other, Self::MEMBERS, &at)),
+            let name = meant(&key, WHAT, Self::MEMBERS, &at, &mut problems);
+            given.extend(name);
+            let place = match name {
+                Some("each") => &mut each,
+                Some("id") => &mut id,
+                Some("when") => &mut when,
+                Some("template") => &mut template,
+                Some("principal") => &mut principal,
+                Some("resource") => &mut resource,
+                Some("missing") => &mut missed,
+                _ => continue,
             };
-            *place = Some(text(&key, value, &at)?);
+            *place = taken(text(&key, value, &at), &mut problems);
         }
         if let Some(id) = id.as_deref().filter(|id| id.contains('@')) {
             let message =
                 format!("`{id}`: the `id` of a link from data cannot have an `@`, which parts the ids of links");
-            return Err(RequestError::new("invalid_member", format!("{at}/id"), message));
+            problems.push(RequestError::new("invalid_member", format!("{at}/id"), message));
         }
-        let missing_words = [("refuse", Missing::Refuse), ("warn", Missing::Warn)];
-        Ok(Self {
-            each: each.ok_or_else(|| missing(WHAT, "each", at))?,
-            id,
-            when,
-            template: template.ok_or_else(|| missing(WHAT, "template", at))?,
-            principal,
-            resource,
-            missing: match missed {
-                Some(text) => word("missing", &text, missing_words, &format!("{at}/missing"))?,
-                None => Missing::default(),
-            },
-            written: None,
-        })
+        let words = [("refuse", Missing::Refuse), ("warn", Missing::Warn)];
+        let missed = missed.map(|text| word("missing", &text, words, &format!("{at}/missing")));
+        let missed = missed.and_then(|word| taken(word, &mut problems)).unwrap_or_default();
+        lacking(WHAT, &["each", "template"], &given, at, &mut problems);
+        let (Some(each), Some(template)) = (each, template) else { return (None, problems) };
+        (Some(Self { each, id, when, template, principal, resource, missing: missed, written: None }), problems)
     }
 
     /// The declaration as a bundle has it.
@@ -233,45 +278,50 @@ impl DataRule {
     /// Reads a rule; `at` points at it.
     ///
     /// # Errors
-    /// If a member is missing, unknown or of the wrong type. The error points at the member.
+    /// If a member is missing, unknown or of the wrong type. The error points at the member, which is the first such.
     pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        whole(Self::read(value, at))
+    }
+
+    /// The same, with every problem. Where something is wrong, also what can be looked at all the same, to find what else is wrong with it.
+    pub fn read(value: Value<'_>, at: &str) -> (Option<Self>, Vec<RequestError>) {
         const WHAT: &str = "a data rule";
         let (mut each, mut must, mut code, mut message, mut level) = (None, None, None, None, None);
         let (mut parents, mut each_parent) = (Vec::new(), None);
-        for (key, value) in object(value, WHAT, Self::MEMBERS, at)? {
+        let (mut problems, mut given) = (Vec::new(), Vec::new());
+        for (key, value) in members(value, WHAT, Self::MEMBERS, at, &mut problems) {
             let at = format!("{at}{}", pointer(&key));
-            let place = match &*key {
-                "parents" => {
-                    parents = named_parents(value, &at)?;
+            let name = meant(&key, WHAT, Self::MEMBERS, &at, &mut problems);
+            given.extend(name);
+            let place = match name {
+                Some("parents") => {
+                    parents = taken(named_parents(value, &at), &mut problems).unwrap_or_default();
                     continue;
                 }
-                "each" => &mut each,
-                "each_parent" => &mut each_parent,
-                "must" => &mut must,
-                "code" => &mut code,
-                "message" => &mut message,
-                "level" => &mut level,
-                other => return Err(unknown(WHAT, other, Self::MEMBERS, &at)),
+                Some("each") => &mut each,
+                Some("each_parent") => &mut each_parent,
+                Some("must") => &mut must,
+                Some("code") => &mut code,
+                Some("message") => &mut message,
+                Some("level") => &mut level,
+                _ => continue,
             };
-            *place = Some(text(&key, value, &at)?);
+            *place = taken(text(&key, value, &at), &mut problems);
         }
-        let levels = [("refuse", Level::Refuse), ("warn", Level::Warn)];
-        Ok(Self {
-            each: each.ok_or_else(|| missing(WHAT, "each", at))?,
-            must: match must {
-                None if parents.is_empty() || each_parent.is_some() => return Err(missing(WHAT, "must", at)),
-                must => must,
-            },
-            each_parent,
-            parents,
-            code: code.ok_or_else(|| missing(WHAT, "code", at))?,
-            message: message.ok_or_else(|| missing(WHAT, "message", at))?,
-            level: match level {
-                Some(text) => word("level", &text, levels, &format!("{at}/level"))?,
-                None => Level::default(),
-            },
-            written: None,
-        })
+        let words = [("refuse", Level::Refuse), ("warn", Level::Warn)];
+        let level = level.map(|text| word("level", &text, words, &format!("{at}/level")));
+        let level = level.and_then(|word| taken(word, &mut problems)).unwrap_or_default();
+        let is_object = !given.is_empty() || problems.is_empty();
+        lacking(WHAT, &["each", "code", "message"], &given, at, &mut problems);
+        let says_what = given.contains(&"must") || given.contains(&"parents") && !given.contains(&"each_parent");
+        if is_object && !says_what {
+            let or_parents = if given.contains(&"each_parent") { "" } else { ", or `parents`, the attributes that name them" };
+            let message = format!("{WHAT} lacks `must`, an expression that holds for each of them{or_parents}");
+            problems.push(RequestError::new("missing_member", format!("{at}/must"), message));
+        }
+        let (Some(each), true) = (each, must.is_some() || !parents.is_empty()) else { return (None, problems) };
+        let (code, message) = (code.unwrap_or_default(), message.unwrap_or_default());
+        (Some(Self { each, each_parent, must, parents, code, message, level, written: None }), problems)
     }
 
     /// The rule as a bundle has it.
@@ -301,6 +351,35 @@ mod tests {
 
     fn value(text: &str) -> Value<'_> {
         Value::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_problem_of_one_is_found() {
+        let pointers = |problems: Vec<RequestError>| {
+            problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>().join(" ")
+        };
+        for (text, expected) in [
+            (r#"{"each":1,"tmplate":2,"missing":"wran","x":3}"#, "/each /tmplate /tmplate /x /missing"),
+            (r#"{"id":"a@b","missing":"wran"}"#, "/id /missing /each /template"),
+            ("[]", ""),
+            ("{}", "/each /template"),
+        ] {
+            let (_, problems) = LinkDeclaration::read(value(text), "");
+            assert_eq!(pointers(problems), expected, "{text}");
+        }
+        for (text, expected) in [
+            (r#"{"each":"","level":"err","parents":[]}"#, "/each /parents /level /code /message"),
+            (r#"{"each":"G","mst":"true","kode":"c"}"#, "/mst /kode /message"),
+            (r#"{"each":"G","code":"c","message":"m","level":"err"}"#, "/level /must"),
+            ("3", ""),
+            ("{}", "/each /code /message /must"),
+        ] {
+            let (_, problems) = DataRule::read(value(text), "");
+            assert_eq!(pointers(problems), expected, "{text}");
+        }
+        // what is wrong beside it does not keep an expression from being looked at
+        let (read, _) = DataRule::read(value(r#"{"each":"G","must":"x","code":"c","level":"err"}"#), "");
+        assert_eq!(read.unwrap().must.as_deref(), Some("x"));
     }
 
     #[test]
@@ -347,7 +426,7 @@ mod tests {
         }
         for (text, expected, pointer) in [
             (r#"{"each":"G","must":"true","code":"c"}"#, "a data rule lacks `message`", "/message"),
-            (r#"{"each":"G","code":"c","message":"m"}"#, "a data rule lacks `must`", "/must"),
+            (r#"{"each":"G","code":"c","message":"m"}"#, "a data rule lacks `must`, an expression", "/must"),
             (r#"{"each":"G","parents":"H","code":"c","message":"m"}"#, "`parents` must be an object of", "/parents"),
             (r#"{"each":"G","parents":{},"code":"c","message":"m"}"#, "`parents` must not be empty", "/parents"),
             (

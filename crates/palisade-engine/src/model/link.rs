@@ -1,7 +1,7 @@
 //! A link as Cedar's tools write it in JSON.
 
 use crate::model::request::{pointer, uid_member};
-use crate::model::{Link, RequestError, Value, hint};
+use crate::model::{Link, RequestError, Value, closest, hint};
 
 /// What the members of a link are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,50 +28,70 @@ impl Link {
     /// Reads a link that has `names`; `at` points at it.
     ///
     /// # Errors
-    /// If a member is missing, unknown or of the wrong type. The error points at the member.
+    /// If a member is missing, unknown or of the wrong type. The error points at the member, which is the first such.
     pub fn from_value(value: Value<'_>, names: LinkNames, at: &str) -> Result<Self, RequestError> {
+        let (read, problems) = Self::read(value, names, at);
+        match (problems.into_iter().next(), read) {
+            (None, Some(read)) => Ok(read),
+            (Some(first), _) => Err(first),
+            (None, None) => Err(RequestError::new("invalid_member", at, "the link cannot be read")),
+        }
+    }
+
+    /// The same, with every problem. Where something is wrong, also what can be looked at all the same, if all entities in it
+    /// can be read: to find what else is wrong with it.
+    pub fn read(value: Value<'_>, names: LinkNames, at: &str) -> (Option<Self>, Vec<RequestError>) {
         let unlike = |pointer: &str, what: &str, expected: &str, found: &Value<'_>| {
             let message = format!("{what} must be {expected}, not {}", found.kind());
-            Err(RequestError::new("invalid_member", pointer, message))
+            RequestError::new("invalid_member", pointer, message)
         };
         let [template, link, values] = names.all();
         let Value::Object(members) = value else {
-            return unlike(at, "a link", &format!("an object of `{template}`, `{link}` and `{values}`"), &value);
+            let expected = format!("an object of `{template}`, `{link}` and `{values}`");
+            return (None, vec![unlike(at, "a link", &expected, &value)]);
         };
-        let (mut template_id, mut link_id, mut args) = (None, None, Vec::new());
+        let (mut template_id, mut link_id, mut args, mut all_args) = (None, None, Vec::new(), true);
+        let (mut problems, mut given) = (Vec::new(), Vec::new());
         for (key, value) in members {
-            let pointer = format!("{at}{}", pointer(&key));
-            match (key.as_ref(), value) {
-                (name, Value::String(text)) if name == template => template_id = Some(text.into_owned()),
-                (name, Value::String(text)) if name == link => link_id = Some(text.into_owned()),
-                (name, Value::Object(slots)) if name == values => {
+            let place = format!("{at}{}", pointer(&key));
+            let known = names.all().into_iter().find(|name| *name == key);
+            if known.is_none() {
+                let hint = hint(&key, names.all());
+                let message = format!("unknown member `{key}`; a link has {}{hint}", names.all().join(", "));
+                problems.push(RequestError::new("unknown_member", place.as_str(), message));
+            }
+            // what was probably meant is looked at too
+            let Some(name) = known.or_else(|| closest(&key, names.all())) else { continue };
+            given.push(name);
+            match value {
+                Value::String(text) if name == template => template_id = Some(text.into_owned()),
+                Value::String(text) if name == link => link_id = Some(text.into_owned()),
+                Value::Object(slots) if name == values => {
                     for (slot, entity) in slots {
-                        let uid = uid_member(entity, &format!("{pointer}/{slot}"))?;
-                        args.push((slot.into_owned(), uid.to_string()));
+                        match uid_member(entity, &format!("{place}/{slot}")) {
+                            Ok(uid) => args.push((slot.into_owned(), uid.to_string())),
+                            Err(error) => {
+                                all_args = false;
+                                problems.push(error);
+                            }
+                        }
                     }
                 }
-                (name, other) if name == values => {
-                    return unlike(&pointer, &format!("`{name}`"), "an object of slot and entity", &other);
-                }
-                (name, other) if name == template || name == link => {
-                    return unlike(&pointer, &format!("`{name}`"), "a string", &other);
-                }
-                (other, _) => {
-                    let hint = hint(other, names.all());
-                    let message = format!("unknown member `{other}`; a link has {}{hint}", names.all().join(", "));
-                    return Err(RequestError::new("unknown_member", pointer, message));
+                other => {
+                    all_args &= name != values;
+                    let expected = if name == values { "an object of slot and entity" } else { "a string" };
+                    problems.push(unlike(&place, &format!("`{key}`"), expected, &other));
                 }
             }
         }
-        let missing = |name: &str| {
-            RequestError::new("missing_member", format!("{at}/{name}"), format!("the link lacks `{name}`"))
+        for name in [template, link].into_iter().filter(|name| !given.contains(name)) {
+            let message = format!("the link lacks `{name}`");
+            problems.push(RequestError::new("missing_member", format!("{at}/{name}"), message));
+        }
+        let (Some(template_id), Some(link_id), true) = (template_id, link_id, all_args) else {
+            return (None, problems);
         };
-        Ok(Self {
-            template_id: template_id.ok_or_else(|| missing(template))?,
-            link_id: link_id.ok_or_else(|| missing(link))?,
-            args,
-            written: None,
-        })
+        (Some(Self { template_id, link_id, args, written: None }), problems)
     }
 }
 

@@ -45,34 +45,38 @@ const MOST_NAMED: usize = 100_000;
 
 impl FromData {
     /// What the declarations of `bundle` make of its entities, which `loaded` has if they could be read. For lints with
-    /// what each grant names.
-    ///
-    /// # Errors
-    /// What is wrong with a declaration, or with what its paths lead through.
+    /// what each grant names. Where a declaration is wrong, or something that its path leads through, that is put to the
+    /// `problems`, and what is given has the declarations that are well, without what they make.
     pub(crate) fn of(
         bundle: &Bundle,
         schema: Option<&SchemaModel>,
         loaded: &mut Option<Loaded>,
         lints: bool,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        let declarations = &bundle.for_each.links;
-        let Some(Loaded { draft, places, .. }) = loaded else {
-            // what is wrong with entities hides nothing
-            return Declared::check(declarations, schema, &mut Draft::empty()).map(|_| Self::default());
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        // what is wrong with entities hides nothing
+        let mut empty = Draft::empty();
+        let draft = loaded.as_mut().map_or(&mut empty, |Loaded { draft, .. }| draft);
+        let (declared, wrong) = Declared::check(&bundle.for_each.links, schema, draft);
+        let is_whole = wrong.is_empty();
+        problems.extend(wrong);
+        let mut found = Self { declared: Arc::new(declared), ..Self::default() };
+        let Some(Loaded { draft, places, .. }) = loaded.as_mut().filter(|_| is_whole && !found.declared.is_empty())
+        else {
+            return found;
         };
-        let declared = Arc::new(Declared::check(declarations, schema, draft)?);
-        let mut found = Self { declared, ..Self::default() };
-        if found.declared.is_empty() {
-            return Ok(found);
-        }
         let (draft, declared) = (&*draft, &*found.declared);
         let mut broken = Vec::new();
         let all = declared.make_all(draft, stop, |entity, fault| broken.push((entity, declared.explain(fault, draft))));
-        let Some(All { grants, examples }) = all else { return Err(vec![abandoned()]) };
+        let Some(All { grants, examples }) = all else {
+            problems.push(abandoned());
+            return found;
+        };
         let broken = Diagnostic::about("broken_path", places.errors(broken, &bundle.entities));
         if !broken.is_empty() {
-            return Err(broken);
+            problems.extend(broken);
+            return found;
         }
         let link = |grant: &Grant, name: &str| NewLink {
             origin: String::new(),
@@ -86,7 +90,7 @@ impl FromData {
             let first = |grant: &Grant| Some(link(grant, grants.first_name(grant.declaration, grant.holder)?));
             found.named = makers.iter().filter_map(first).take(MOST_NAMED).collect();
         }
-        Ok(Self { grants, links, ..found })
+        Self { grants, links, ..found }
     }
 
     /// What the entities make, once `number` says which names are templates' of the set.

@@ -9,10 +9,12 @@ use crate::model::json::{in_words, without_byte_order_mark};
 use crate::model::near::hint_of_reader;
 use crate::model::{Diagnostic, Uid, closest};
 use crate::policies::MAX_PROBLEMS;
-use crate::schema::references::{self, BUILT_IN, Kind, Reference};
+use crate::schema::readable::{self, Readable};
+use crate::schema::references::{self, BUILT_IN, Kind, Names, Reference, Spot};
+use crate::settings::Limits;
 
 /// How many declarations are parsed by themselves after the text as a whole could not be: each takes a parser.
-const MAX_DECLARATIONS: usize = 1_000;
+pub(super) const MAX_DECLARATIONS: usize = 1_000;
 
 /// What is wrong with the syntax of a text in Cedar's form. Cedar stops at the first error, so each declaration is
 /// parsed again alone; and where one has no `;`, what stands behind it too.
@@ -92,93 +94,135 @@ pub(super) fn of_json(origin: &str, text: &str, error: &dyn miette::Diagnostic) 
     found
 }
 
+/// What is wrong with the texts by themselves, and with the names in what can be read of them.
+pub(super) fn of_texts(fragments: &[(String, String)], limits: &Limits) -> Vec<Diagnostic> {
+    let texts = fragments.iter().map(|(origin, text)| readable::read(origin, without_byte_order_mark(text), limits));
+    let mut texts: Vec<Readable> = texts.collect();
+    let mut found: Vec<Diagnostic> = texts.iter_mut().flat_map(|text| std::mem::take(&mut text.problems)).collect();
+    found.extend(of_names(fragments, &texts));
+    found.truncate(MAX_PROBLEMS);
+    found
+}
+
 /// What is wrong with all fragments together. The error says in which text it is, or at least which name it is about.
 pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
     let problem = one(fragments, error);
-    if let Some(found) = unresolved(fragments, &problem) {
-        return found;
+    let texts: Vec<Readable> =
+        fragments.iter().map(|(_, text)| Readable::whole(without_byte_order_mark(text))).collect();
+    let mut found = of_names(fragments, &texts);
+    let listed = UNRESOLVED.iter().find_map(|prefix| problem.message.strip_prefix(prefix));
+    // what Cedar does not find is never left out
+    let is_said = |found: &[Diagnostic], name: &str| found.iter().any(|found| found.message.contains(name));
+    let listed_names: Vec<String> =
+        listed.map(|names| names.replace(", and ", ", ").replace(" and ", ", ")).into_iter().collect();
+    for name in listed_names.iter().flat_map(|names| names.split(", ")) {
+        if !is_said(&found, name.trim_matches('`')) {
+            let message = format!("`{}` is not declared", name.trim_matches('`'));
+            found.push(at_name(fragments, Diagnostic::error("schema", message)));
+        }
     }
-    let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
-    std::iter::once(problem).chain(related).collect()
+    let is_covered = listed.is_some() || (problem.message.starts_with("duplicate ") && !found.is_empty());
+    if !is_covered {
+        let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
+        found.extend(std::iter::once(problem).chain(related));
+    }
+    found.truncate(MAX_PROBLEMS);
+    found
 }
 
-/// How Cedar begins to list what it does not find, and whether these are actions.
-const UNRESOLVED: [(&str, bool); 4] = [
-    ("failed to resolve types: ", false),
-    ("failed to resolve type: ", false),
-    ("undeclared actions: ", true),
-    ("undeclared action: ", true),
-];
+/// How Cedar begins to list what it does not find.
+const UNRESOLVED: [&str; 4] =
+    ["failed to resolve types: ", "failed to resolve type: ", "undeclared actions: ", "undeclared action: "];
 
-/// Each name that is not found at its place, if that is what the `problem` is about. Cedar lists them as one.
-fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Vec<Diagnostic>> {
-    let (names, is_action) =
-        UNRESOLVED.iter().find_map(|(prefix, is_action)| Some((problem.message.strip_prefix(prefix)?, *is_action)))?;
-    let known = references::read(fragments);
-    let id = |action: &str| Uid::parse(action).map_or_else(|_| action.to_owned(), |uid| uid.id.into_owned());
-    let finding = |name: &str, elsewhere: Option<&str>| {
-        let message =
-            if is_action { format!("undeclared action: {name}") } else { format!("there is no type `{name}`") };
-        let help = match elsewhere {
-            Some(near) => Some(format!("did you mean `{near}`?")),
-            None if is_action => {
-                let ids: Vec<String> = known.actions.iter().map(|action| id(action)).collect();
-                let near = closest(&id(name), ids.iter().map(String::as_str));
-                near.map(|near| format!("did you mean `{near}`?"))
-            }
-            None => Some(type_help(name, &known.types)),
-        };
-        Diagnostic { help, ..Diagnostic::error("schema", message) }
-    };
-    let is_meant = |reference: &Reference| {
-        let written = reference.written.as_str();
-        (reference.kind == Kind::Action) == is_action
-            && if is_action {
-                names.contains(written)
-            } else {
-                // of each declaration Cedar names the first; what nothing is called anywhere is not there either
-                names.split(", ").any(|name| name == written) || is_nowhere(&known.types, written)
-            }
-    };
-    let references: Vec<&Reference> = known.unresolved.iter().filter(|reference| is_meant(reference)).collect();
-    let at_place = |reference: &Reference| {
-        let found = finding(&reference.written, reference.elsewhere.as_deref());
-        let (origin, text) = fragments.get(reference.text)?;
+/// Each name that refers to nothing, and each second declaration of one, at its place.
+fn of_names(fragments: &[(String, String)], texts: &[Readable]) -> Vec<Diagnostic> {
+    let known = references::read(texts);
+    let at_place = |spot: &Spot, name: &str, found: Diagnostic| -> Option<Diagnostic> {
+        let (origin, text) = fragments.get(spot.text)?;
         let text = without_byte_order_mark(text);
-        Some(match reference.at(text) {
+        Some(match spot.of(last_word(name), text) {
             Some(at) => found.origin(origin).at(text, at),
-            None => at_name(fragments, found),
+            None => at_name(&[(origin.clone(), text.to_owned())], found),
         })
     };
-    let mut found: Vec<Diagnostic> =
-        references.iter().take(MAX_PROBLEMS).filter_map(|reference| at_place(reference)).collect();
-    if !is_action {
-        // what Cedar does not find is never left out
-        for name in names.split(", ").filter(|name| references.iter().all(|reference| reference.written != *name)) {
-            found.push(at_name(fragments, finding(name.trim_matches('`'), None)));
-        }
-        found.truncate(MAX_PROBLEMS);
-    }
-    (!found.is_empty()).then_some(found)
+    let twice = known.twice.iter().filter_map(|(name, first, second)| {
+        let place = at_place(first, name, Diagnostic::error("schema", format!("`{name}`")))?;
+        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let message = format!("`{name}` is declared twice; the first is at {}{line}", place.origin);
+        at_place(second, name, Diagnostic::error("schema", message))
+    });
+    let unread = |name: &str| texts.iter().any(|text| text.may_declare(name));
+    let unresolved = known.unresolved.iter().filter(|reference| !unread(last_word(&reference.written)));
+    let unresolved =
+        unresolved.filter_map(|reference| at_place(&reference.spot, &reference.written, undeclared(reference, &known)));
+    let mut found: Vec<Diagnostic> = twice.chain(unresolved).take(MAX_PROBLEMS).collect();
+    found.sort_by_key(|found| {
+        let number = fragments.iter().position(|(origin, _)| *origin == found.origin);
+        (number, found.line, found.column)
+    });
+    found.dedup();
+    found
 }
 
-/// Whether nothing of that name is declared in any namespace. The type of actions needs no declaration.
-fn is_nowhere(declared: &[String], written: &str) -> bool {
-    let base = references::base(written);
-    base != "Action" && declared.iter().all(|name| name != base)
+/// The name of a type without its namespace, or the id of an action.
+fn last_word(written: &str) -> &str {
+    match written.split_once('"') {
+        Some((_, id)) => id.trim_end_matches('"'),
+        None => references::base(written),
+    }
+}
+
+/// What is wrong with a name that refers to nothing, and what it may be meant to be.
+fn undeclared(reference: &Reference, known: &Names) -> Diagnostic {
+    let written = reference.written.as_str();
+    let declared = known.of(reference.kind);
+    if reference.kind == Kind::Action {
+        let id = |action: &str| Uid::parse(action).map_or_else(|_| action.to_owned(), |uid| uid.id.into_owned());
+        let ids: Vec<String> = declared.iter().map(|action| id(action)).filter(|other| *other != id(written)).collect();
+        let near = reference
+            .elsewhere
+            .clone()
+            .or_else(|| closest(&id(written), ids.iter().map(String::as_str)).map(str::to_owned));
+        let found = Diagnostic::error("schema", format!("undeclared action: {written}"));
+        return Diagnostic { help: near.map(|near| format!("did you mean `{near}`?")), ..found };
+    }
+    let (needed, other) = match reference.kind {
+        Kind::Entity => ("entity type", Some(("a common type", Kind::Common))),
+        Kind::Common => ("common type", Some(("an entity type", Kind::Entity))),
+        Kind::Either | Kind::Action => ("type", None),
+    };
+    let is_of = |kind: Kind| reference.meanings.iter().any(|name| known.of(kind).contains(&name.as_str()));
+    let built_in = reference.kind == Kind::Entity && references::is_built_in(written);
+    let is_other =
+        other.filter(|(_, kind)| is_of(*kind)).map(|(what, _)| what).or(built_in.then_some("a built-in type"));
+    let help = match (is_other, &reference.elsewhere) {
+        (Some(what), _) => format!("`{written}` is {what}, and here is the place of {needed}s"),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) => type_help(written, reference.kind, &declared),
+    };
+    let message = match is_other {
+        Some(_) => format!("there is no {needed} `{written}`"),
+        None => format!("there is no type `{written}`"),
+    };
+    Diagnostic::error("schema", message).help(help)
 }
 
 /// What to do about a type that is not declared.
-fn type_help(name: &str, declared: &[String]) -> String {
+fn type_help(name: &str, kind: Kind, declared: &[&str]) -> String {
+    let built_in = || BUILT_IN.iter().filter(|_| kind != Kind::Entity);
     let small = name.to_ascii_lowercase();
-    let meant = BUILT_IN.iter().find(|(_, others)| others.contains(&small.as_str())).map(|(own, _)| *own);
-    let known = || BUILT_IN.iter().map(|(own, _)| *own).chain(declared.iter().map(String::as_str));
+    let meant = built_in().find(|(_, others)| others.contains(&small.as_str())).map(|(own, _)| *own);
     // declarations have no namespace in their names
     let (space, bare) = name.rsplit_once("::").map_or(("", name), |(space, bare)| (space, bare));
-    match meant.or_else(|| closest(bare, known())) {
-        Some(near) if space.is_empty() || near == bare => format!("did you mean `{near}`?"),
+    let bases = declared.iter().map(|name| references::base(name)).filter(|known| *known != bare);
+    let known: Vec<&str> = built_in().map(|(own, _)| *own).chain(bases).collect();
+    let same: Vec<&str> = declared.iter().copied().filter(|known| references::base(known) == bare).collect();
+    match meant.or_else(|| closest(bare, known.iter().copied())) {
+        None if !same.is_empty() => format!("did you mean `{}`?", same.join("` or `")),
+        Some(near) if space.is_empty() || built_in().any(|(own, _)| *own == near) => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{space}::{near}`?"),
         None if matches!(name, "Set" | "Record") => "write `Set<String>` for a set, and `{ name: String }` for a record".to_owned(),
+        None if kind == Kind::Entity => "declare it as `entity`".to_owned(),
         None => "declare it as `entity` or `type`; built in are `String`, `Bool`, `Long`, `Set<...>`, `ipaddr`, `decimal`, `datetime` and `duration`".to_owned(),
     }
 }
@@ -233,7 +277,7 @@ fn names(message: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Where a name stands in a text as a whole word, outside comments.
-fn find(text: &str, name: &str) -> Option<usize> {
+pub(super) fn find(text: &str, name: &str) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(name).map(|(at, _)| at).find(|at| {
         let (before, behind) = (&text[..*at], &text[at + name.len()..]);
@@ -300,7 +344,8 @@ mod tests {
             let texts = SchemaText { fragments: vec![("s".to_owned(), text)] };
             let found = SchemaModel::build(&texts, &Limits::default()).err().unwrap_or_default();
             assert!(
-                matches!(&found[..], [one] if one.help.as_deref().unwrap_or_default().contains(expected)),
+                matches!(&found[..], [one, two] if one.column < two.column && one.help == two.help
+                    && one.help.as_deref().unwrap_or_default().contains(expected)),
                 "{ty}: {found:#?}"
             );
         }
@@ -311,7 +356,7 @@ mod tests {
         ]);
         let mut names: Vec<&str> = found.iter().filter_map(|line| line.split('`').nth(1)).collect();
         names.sort_unstable();
-        assert_eq!(names, ["Boolen", "Docter", "Grp", "Lng", "Strng", "Usr"], "{found:#?}");
+        assert_eq!(names, ["Boolen", "Docter", "Docter", "Grp", "Lng", "Strng", "Usr"], "{found:#?}");
         let found =
             faults(&["entity User;\naction read, see in [raed] appliesTo { principal: User, resource: User };"]);
         assert!(matches!(&found[..], [one] if one.starts_with("s0:2: undeclared action")), "{found:#?}");
@@ -322,7 +367,7 @@ mod tests {
         let users = "// User\nentity User;\n";
         for (second, expected) in [
             ("entity Doc {\n  owner: Userr };\n", "s1:2: there is no type `Userr`"),
-            ("entity Doc;\nentity User;\n", "s0:2: duplicate entity type `User`"),
+            ("entity Doc;\nentity User;\n", "s1:2: `User` is declared twice; the first is at s0:2"),
             (
                 "action see in [\n raed] appliesTo { principal: User, resource: User };\n",
                 "s1:2: undeclared action: Action::\"raed\"",
@@ -370,10 +415,11 @@ mod tests {
         let entity = "{\"type\": \"Entity\", \"name\": \"Res\"}";
         let either = "{\"type\": \"EntityOrCommon\", \"name\": \"Res\"}";
         let common = "{\"type\": \"Res\"}";
-        for (text, lines) in [(json(entity), ["5", "7"]), (json(either), ["5", "7"]), (text.to_owned(), ["3", "5"])] {
+        for (text, lines) in [(json(entity), [5, 6, 7]), (json(either), [5, 6, 7]), (text.to_owned(), [3, 4, 5])] {
             let expected = [
                 format!("s0:{}: there is no type `Res`", lines[0]),
-                format!("s0:{}: there is no type `Usr`", lines[1]),
+                format!("s0:{}: undeclared action: Action::\"raed\"", lines[1]),
+                format!("s0:{}: there is no type `Usr`", lines[2]),
             ];
             let mut found = faults(&[&text]);
             found.sort_unstable();
@@ -408,6 +454,57 @@ mod tests {
             let text = of(shape, context);
             let found = faults(&[&text]);
             assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn no_fault_of_names_hides_another() {
+        let all = |texts: &[&str]| {
+            let fragments = texts.iter().enumerate().map(|(n, text)| (format!("s{n}"), (*text).to_owned())).collect();
+            let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).err().unwrap_or_default();
+            let shown = |found: &crate::model::Diagnostic| {
+                let place =
+                    [found.line, found.column].map(|at| at.map_or("?".to_owned(), |at| at.to_string())).join(":");
+                format!("{}:{place}: {}; {}", found.origin, found.message, found.help.as_deref().unwrap_or("-"))
+            };
+            found.iter().map(shown).collect::<Vec<_>>()
+        };
+        let bool_ = "there is no type `Boolean`; did you mean `Bool`?";
+        for (texts, expected) in [
+            (
+                &["entity Doctor { n: Boolean };\nentity Patient { doctor: Doctor, vip: Boolean };"][..],
+                vec![format!("s0:1:20: {bool_}"), format!("s0:2:39: {bool_}")],
+            ),
+            (
+                &["entity D { n: Boolean, m: Strng };\naction read;\naction see in [readd];"],
+                vec![
+                    format!("s0:1:15: {bool_}"),
+                    "s0:1:27: there is no type `Strng`; did you mean `String`?".to_owned(),
+                    "s0:3:16: undeclared action: Action::\"readd\"; did you mean `read`?".to_owned(),
+                ],
+            ),
+            (
+                &["type T = Long;\nentity P in [T];\naction a appliesTo { principal: [P, Long], resource: P, context: P };"],
+                vec![
+                    "s0:2:14: there is no entity type `T`; `T` is a common type, and here is the place of entity types".to_owned(),
+                    "s0:3:37: there is no entity type `Long`; `Long` is a built-in type, and here is the place of entity types".to_owned(),
+                    "s0:3:66: there is no common type `P`; `P` is an entity type, and here is the place of common types".to_owned(),
+                ],
+            ),
+            (
+                &["entity Doctor;\nentity Doctor in [Dctor];\naction read;\naction read in [readd];"],
+                vec![
+                    "s0:2:8: `Doctor` is declared twice; the first is at s0:1; -".to_owned(),
+                    "s0:4:8: `read` is declared twice; the first is at s0:3; -".to_owned(),
+                    "s0:2:19: there is no type `Dctor`; did you mean `Doctor`?".to_owned(),
+                    "s0:4:17: undeclared action: Action::\"readd\"; did you mean `read`?".to_owned(),
+                ],
+            ),
+        ] {
+            let found = all(texts);
+            let as_expected = found.len() == expected.len();
+            let each = found.iter().zip(&expected).all(|(found, expected)| found.starts_with(expected.as_str()));
+            assert!(as_expected && each, "{texts:?}: {found:#?}");
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Cedar lists such names, with a place for the first alone, and in the JSON form for none.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy_core::ast::Name;
 use cedar_policy_core::extensions::Extensions;
@@ -12,6 +13,8 @@ use cedar_policy_core::validator::json_schema::{EntityTypeKind, Fragment, Namesp
 
 use crate::misfit::{Misfit, Step};
 use crate::model::json::without_byte_order_mark;
+use crate::schema::faults;
+use crate::schema::readable::Readable;
 
 /// The types that every schema has, and how other languages call them.
 pub(super) const BUILT_IN: [(&str, &[&str]); 7] = [
@@ -24,20 +27,66 @@ pub(super) const BUILT_IN: [(&str, &[&str]); 7] = [
     ("duration", &["interval", "timedelta"]),
 ];
 
-/// Whether every schema has the type. The JSON form calls one `Boolean`.
-fn is_built_in(name: &str) -> bool {
+/// Whether every schema has the type.
+pub(super) fn is_built_in(name: &str) -> bool {
     let name = name.trim_start_matches("__cedar::");
-    name == "Boolean" || BUILT_IN.iter().any(|(own, _)| *own == name)
+    BUILT_IN.iter().any(|(own, _)| *own == name)
 }
 
 /// What the texts of a schema declare, and refer to without declaring it.
 pub(super) struct Names {
-    /// Common and entity types, without their namespaces.
-    pub(super) types: Vec<String>,
-    /// Actions, as Cedar writes them.
-    pub(super) actions: Vec<String>,
-    /// In the order of the texts. Of several with the same meaning the first.
+    common: HashMap<String, Spot>,
+    entity: HashMap<String, Spot>,
+    action: HashMap<String, Spot>,
+    /// Names that stand for second declarations, which no one wrote.
+    renamed: HashSet<String>,
+    /// What two texts declare, with both places.
+    pub(super) twice: Vec<(String, Spot, Spot)>,
+    /// In the order of the texts, each as often as it is written.
     pub(super) unresolved: Vec<Reference>,
+}
+
+impl Names {
+    /// What a name of the kind may refer to, with namespaces, sorted; actions as Cedar writes them.
+    pub(super) fn of(&self, kind: Kind) -> Vec<&str> {
+        let all: Vec<&HashMap<String, Spot>> = match kind {
+            Kind::Common => vec![&self.common],
+            Kind::Entity => vec![&self.entity],
+            Kind::Either => vec![&self.common, &self.entity],
+            Kind::Action => vec![&self.action],
+        };
+        let mut names: Vec<&str> = all.into_iter().flat_map(HashMap::keys).map(String::as_str).collect();
+        names.retain(|name| !self.renamed.contains(base(name)));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Where something stands in the texts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    /// The number of its text.
+    pub(super) text: usize,
+    /// The byte in that text, where Cedar says it.
+    loc: Option<usize>,
+    /// The way to it in a text in the JSON form.
+    place: Vec<Step>,
+    /// The byte behind which it stands, where Cedar says no more.
+    behind: Option<usize>,
+}
+
+impl Spot {
+    /// Where `name` stands in its text, which is without a byte order mark.
+    pub(super) fn of(&self, name: &str, text: &str) -> Option<usize> {
+        let named = |from: usize| Some(from + faults::find(text.get(from..)?, name)?);
+        self.at(text).or_else(|| self.behind.and_then(named))
+    }
+
+    /// Where it stands in its text, which is without a byte order mark.
+    pub(super) fn at(&self, text: &str) -> Option<usize> {
+        self.loc.or_else(|| offset(text, self.place.clone()))
+    }
 }
 
 /// What a name may refer to.
@@ -57,26 +106,18 @@ pub(super) struct Reference {
     pub(super) written: String,
     /// What it could have been, with namespaces.
     pub(super) meanings: Vec<String>,
-    /// The number of its text.
-    pub(super) text: usize,
-    /// The byte in that text, where Cedar says it.
-    loc: Option<usize>,
-    /// The way to it in a text in the JSON form.
-    place: Vec<Step>,
+    /// Where it stands.
+    pub(super) spot: Spot,
     /// The only thing that is declared under this name in another namespace.
     pub(super) elsewhere: Option<String>,
 }
 
-impl Reference {
-    /// Where it stands in its text, which is without a byte order mark.
-    pub(super) fn at(&self, text: &str) -> Option<usize> {
-        self.loc.or_else(|| offset(text, self.place.clone()))
-    }
-}
-
 /// Where a text in the JSON form has what `place` leads to, or what is nearest above it.
-fn offset(text: &str, place: Vec<Step>) -> Option<usize> {
+pub(super) fn offset(text: &str, place: Vec<Step>) -> Option<usize> {
     let written = text.trim_ascii_start();
+    if !written.starts_with('{') {
+        return None;
+    }
     let at = Misfit { message: String::new(), place, is_missing: false }.offset(written)?;
     Some(at + text.len() - written.len())
 }
@@ -102,11 +143,11 @@ pub(super) fn of_shape<'t>(texts: &'t [(String, String)], message: &str) -> Opti
     })
 }
 
-/// The names in the texts of a schema.
-pub(super) fn read(texts: &[(String, String)]) -> Names {
+/// The names in what can be read of the texts of a schema.
+pub(super) fn read(texts: &[Readable]) -> Names {
     let mut all = All::default();
-    for (number, (_, text)) in texts.iter().enumerate() {
-        let text = without_byte_order_mark(text);
+    for (number, readable) in texts.iter().enumerate() {
+        let Some(text) = readable.text.as_deref() else { continue };
         let is_json = text.trim_start().starts_with('{');
         let fragment = if is_json {
             Fragment::<RawName>::from_json_str(text).ok()
@@ -121,32 +162,39 @@ pub(super) fn read(texts: &[(String, String)]) -> Names {
             walk.namespace(declared);
         }
     }
-    let All { common, entity, action, references } = all;
-    let declared = |kind: Kind| -> Vec<&HashSet<String>> {
-        match kind {
-            Kind::Common => vec![&common],
-            Kind::Entity => vec![&entity],
-            Kind::Either => vec![&common, &entity],
-            Kind::Action => vec![&action],
-        }
-    };
+    let All { common, entity, action, twice, references } = all;
+    let renamed: HashSet<String> = texts.iter().flat_map(|text| text.renamed.iter().cloned()).collect();
+    let mut names = Names { common, entity, action, renamed, twice, unresolved: Vec::new() };
     let mut seen = HashSet::new();
     let mut unresolved = Vec::new();
     for mut reference in references {
-        let declared = declared(reference.kind);
-        let is_declared = |name: &str| {
-            (reference.kind != Kind::Entity && is_built_in(name)) || declared.iter().any(|names| names.contains(name))
+        let maps: &[&HashMap<String, Spot>] = match reference.kind {
+            Kind::Common => &[&names.common],
+            Kind::Entity => &[&names.entity],
+            Kind::Either => &[&names.common, &names.entity],
+            Kind::Action => &[&names.action],
         };
-        if reference.meanings.iter().any(|name| is_declared(name)) || !seen.insert(reference.meanings.clone()) {
+        // the type of actions needs no declaration
+        let is_known = |name: &str| {
+            (reference.kind != Kind::Entity && is_built_in(name))
+                || (reference.kind != Kind::Action && base(name) == "Action")
+                || maps.iter().any(|names| names.contains_key(name))
+        };
+        // several actions that are declared together have their names at one place
+        let mut key = (reference.written.clone(), reference.spot.clone());
+        if key.1.loc.is_some() || key.1.behind.is_some() {
+            key.1.place.clear();
+        }
+        if reference.meanings.iter().any(|name| is_known(name)) || !seen.insert(key) {
             continue;
         }
         let own = base(&reference.written);
-        let mut elsewhere = declared.into_iter().flatten().filter(|name| base(name) == own);
+        let mut elsewhere = maps.iter().flat_map(|names| names.keys()).filter(|name| base(name) == own);
         reference.elsewhere = elsewhere.next().filter(|_| elsewhere.next().is_none()).cloned();
         unresolved.push(reference);
     }
-    let types = common.iter().chain(&entity).map(|name| base(name).to_owned()).collect();
-    Names { types, actions: action.into_iter().collect(), unresolved }
+    names.unresolved = unresolved;
+    names
 }
 
 /// A name without its namespace; of an action, from `Action` on.
@@ -159,9 +207,10 @@ pub(super) fn base(name: &str) -> &str {
 
 #[derive(Default)]
 struct All {
-    common: HashSet<String>,
-    entity: HashSet<String>,
-    action: HashSet<String>,
+    common: HashMap<String, Spot>,
+    entity: HashMap<String, Spot>,
+    action: HashMap<String, Spot>,
+    twice: Vec<(String, Spot, Spot)>,
     references: Vec<Reference>,
 }
 
@@ -177,14 +226,12 @@ impl Walk<'_> {
     fn namespace(&mut self, declared: &NamespaceDefinition<RawName>) {
         for (name, common) in &declared.common_types {
             let name = name.as_ref().to_string();
-            let whole = self.whole(&name);
-            self.all.common.insert(whole);
+            self.declare(Kind::Common, &name, ["commonTypes", &name], common.loc.as_ref());
             self.within(&["commonTypes", &name], |walk| walk.ty(&common.ty));
         }
         for (name, entity) in &declared.entity_types {
             let name = name.to_string();
-            let whole = self.whole(&name);
-            self.all.entity.insert(whole);
+            self.declare(Kind::Entity, &name, ["entityTypes", &name], entity.loc.as_ref());
             let EntityTypeKind::Standard(standard) = &entity.kind else { continue };
             self.within(&["entityTypes", &name], |walk| {
                 walk.types("memberOfTypes", &standard.member_of_types);
@@ -195,13 +242,17 @@ impl Walk<'_> {
             });
         }
         for (name, action) in &declared.actions {
-            let whole = self.whole(&format!("Action::\"{}\"", name.escape_debug()));
-            self.all.action.insert(whole);
+            let uid = format!("Action::\"{}\"", name.escape_debug());
+            self.declare(Kind::Action, &uid, ["actions", name], action.loc.as_ref());
             self.within(&["actions", name], |walk| {
                 for (i, parent) in action.member_of.iter().flatten().enumerate() {
                     let path = [Step::Member("memberOf".to_owned()), Step::Element(i), Step::Member("id".to_owned())];
                     let loc = parent.ty.as_ref().and_then(RawName::loc);
                     walk.add(Kind::Action, parent.to_string(), parent.ty.as_ref(), loc, &path);
+                    let behind = action.loc.as_ref().filter(|_| !walk.is_json).map(|loc| loc.span.offset());
+                    if let Some(added) = walk.all.references.last_mut() {
+                        added.spot.behind = behind;
+                    }
                 }
                 let Some(applies_to) = &action.applies_to else { return };
                 walk.within(&["appliesTo"], |walk| {
@@ -246,6 +297,29 @@ impl Walk<'_> {
         self.path.truncate(before);
     }
 
+    /// Notes a declaration, and the places of both where another text has one of that name.
+    fn declare(&mut self, kind: Kind, name: &str, path: [&str; 2], loc: Option<&Loc>) {
+        let whole = self.whole(name);
+        let path = path.map(|step| Step::Member(step.to_owned()));
+        let spot = self.spot(loc, &path);
+        let names = match kind {
+            Kind::Common => &mut self.all.common,
+            Kind::Action => &mut self.all.action,
+            Kind::Entity | Kind::Either => &mut self.all.entity,
+        };
+        match names.entry(whole) {
+            Entry::Occupied(first) => self.all.twice.push((first.key().clone(), first.get().clone(), spot)),
+            Entry::Vacant(place) => drop(place.insert(spot)),
+        }
+    }
+
+    fn spot(&self, loc: Option<&Loc>, path: &[Step]) -> Spot {
+        let place = self.path.iter().chain(path).cloned().collect();
+        // in the JSON form a name is parsed alone, and its place is one within the name
+        let loc = loc.filter(|_| !self.is_json).map(|loc| loc.span.offset());
+        Spot { text: self.number, loc, place, behind: None }
+    }
+
     fn whole(&self, name: &str) -> String {
         self.namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}::{name}"))
     }
@@ -256,9 +330,7 @@ impl Walk<'_> {
         if !is_qualified && self.namespace.is_some() {
             meanings.insert(0, self.whole(&written));
         }
-        let place = self.path.iter().chain(path).cloned().collect();
-        // in the JSON form a name is parsed alone, and its place is one within the name
-        let loc = loc.filter(|_| !self.is_json).map(|loc| loc.span.offset());
-        self.all.references.push(Reference { kind, written, meanings, text: self.number, loc, place, elsewhere: None });
+        let spot = self.spot(loc, path);
+        self.all.references.push(Reference { kind, written, meanings, spot, elsewhere: None });
     }
 }

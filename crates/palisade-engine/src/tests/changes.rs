@@ -113,6 +113,65 @@ fn user(id: &str) -> String {
 }
 
 #[test]
+fn what_changes_nothing_for_its_name_is_said() {
+    let start = start();
+    for (text, expected) in [
+        (
+            r#"[{"delete_policy":"ownr"}]"#,
+            vec!["/changes/0/delete_policy: there is no policy `ownr`, so this changed nothing"],
+        ),
+        (
+            r#"[{"revert_policy":"grantd"}]"#,
+            vec!["there is no policy `grantd`, so this changed nothing; did you mean `granted`?"],
+        ),
+        (
+            r#"[{"delete_link":"grnt"}]"#,
+            vec!["there is no link `grnt`, so this changed nothing; did you mean `grant`?"],
+        ),
+        (r#"[{"revert_link":"zzz"}]"#, vec!["/changes/0/revert_link: there is no link `zzz`, so this changed nothing"]),
+        (
+            r#"[{"delete":"User::\"zz\""}]"#,
+            vec!["/changes/0/delete: `User::\"zz\"` is not stored, so this changed nothing"],
+        ),
+        (
+            r#"[{"delete":"User::\"zz\""},{"delete_subtree":"User::\"yy\""},{"delete_policy":"a"},{"delete_policy":"b"}]"#,
+            vec![
+                "there is no policy `a`",
+                "there is no policy `b`",
+                "`User::\"zz\"` is not stored, so this changed nothing, and neither did 1 more deletion",
+            ],
+        ),
+        // what was there, and what the same transaction brings
+        (r#"[{"delete_link":"grant"}]"#, vec![]),
+        (
+            r#"[{"put_policy":{"id":"n","text":"permit(principal, action, resource) when { true };"}},{"delete_policy":"n"}]"#,
+            vec![],
+        ),
+        (r#"[{"revert_policy":"granted"},{"revert_link":"grant"}]"#, vec![]),
+    ] {
+        let changed = transact(&start, text, Dangling::Keep).unwrap();
+        let found = shown(&changed.warnings);
+        assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
+        assert!(found.iter().zip(&expected).all(|(found, expected)| found.contains(expected)), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_entities_hides_nothing_of_policies() {
+    let start = start();
+    let text = r#"[{"upsert":{"uid":{"type":"Usr","id":"x"},"attrs":{},"parents":[]}},
+        {"put_policy":{"id":"n","text":"permit(principal, action == Action::\"zz\", resource);"}},
+        {"put_link":{"link_id":"l","template_id":"nope","args":{}}}]"#;
+    match transact(&start, text, Dangling::Refuse) {
+        Err(Refused::Invalid(found)) => {
+            let places: BTreeSet<&str> = found.iter().map(|it| it.origin.split('/').nth(2).unwrap_or("")).collect();
+            assert_eq!(places, BTreeSet::from(["0", "1", "2"]), "{:?}", shown(&found));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn each_change_does_what_it_says_and_counts_it() {
     let start = start();
     let tally = |upserted, deleted, policies, links_added, links_removed| Tally {

@@ -150,7 +150,7 @@ fn too_large() {
     );
     check_with(
         small(),
-        |place| (0..9).for_each(|i| place.write(&format!("policies/{i}.cedar"), "")),
+        |place| (0..9).for_each(|i| place.write(&format!("policies/{i}.cedar"), "//")),
         &[("policies/5.cedar", "more than 6 files")],
     );
     let place = Place::new();

@@ -241,11 +241,10 @@ impl Exchange {
             Self::Declaration(number, Some(declaration)) => {
                 let (store, schema) = (&snapshot.store, snapshot.core.schema.as_deref());
                 let mut draft = Draft::new(store);
-                let declared = Declared::check(std::slice::from_ref(&**declaration), schema, &mut draft);
-                let said = |problems: Vec<crate::model::Diagnostic>| {
-                    problems.into_iter().next().map(|problem| problem.message).unwrap_or_default()
-                };
-                let declared = declared.map_err(said)?;
+                let (declared, problems) = Declared::check(std::slice::from_ref(&**declaration), schema, &mut draft);
+                if let Some(problem) = problems.into_iter().next() {
+                    return Err(problem.message);
+                }
                 let Some(checked) = declared.get(0) else { return Ok(found) };
                 let ty = draft.type_id(&declaration.each);
                 for id in store.ids().filter(|id| store.type_of(*id) == ty) {

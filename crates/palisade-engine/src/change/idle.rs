@@ -1,0 +1,78 @@
+//! Changes that take away what is not there. They are no errors, so that one can be sent twice; but most often a name is
+//! misspelt, and what was to be taken away still decides.
+
+use crate::change::rules::RuleEdits;
+use crate::change::{LISTED, Place};
+use crate::model::{Diagnostic, Edit, Uid, count, hint};
+use crate::policies::Kind;
+use crate::snapshot::Snapshot;
+
+/// The largest set in which a near id is looked for, and how often in one transaction: each takes a walk over the set.
+const MOST_SEARCHED: usize = 100_000;
+const SEARCHES: usize = 5;
+
+/// What of a transaction took nothing away.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    listed: Vec<Diagnostic>,
+    more: usize,
+    searches: usize,
+    /// The first entity that was not there.
+    entity: Option<Diagnostic>,
+    entities: usize,
+}
+
+impl Idle {
+    /// Notes a change of a policy or link whose id nothing has. `edits` are the changes before it.
+    pub(super) fn of_rules(&mut self, edit: &Edit, place: Place, before: &Snapshot, edits: &RuleEdits) {
+        let (id, is_link) = match edit {
+            Edit::DeletePolicy(id) | Edit::RevertPolicy(id) => (id, false),
+            Edit::DeleteLink(id) | Edit::RevertLink(id) => (id, true),
+            _ => return,
+        };
+        let (policies, base) = (&before.core.policies, &before.base_core().policies);
+        let words = if is_link { &before.words.links } else { &before.words.policies };
+        let is_there = policies.sites.contains_key(id.as_str()) || base.sites.contains_key(id.as_str());
+        if is_there || words.contains(id.as_str()) || edits.has(id, is_link) {
+            return;
+        }
+        if self.listed.len() >= LISTED {
+            self.more += 1;
+            return;
+        }
+        let what = if is_link { "link" } else { "policy" };
+        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
+        let known = policies.sites.iter().filter(|(_, site)| is_kind(site.kind)).map(|(id, _)| &**id);
+        let search = self.searches < SEARCHES && policies.sites.len() <= MOST_SEARCHED;
+        self.searches += usize::from(search);
+        let near = if search { hint(id, known) } else { String::new() };
+        let message = format!("there is no {what} `{id}`, so this changed nothing{near}");
+        self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+    }
+
+    /// Notes a change of an entity that is not stored.
+    pub(super) fn of_entity(&mut self, uid: &Uid<'_>, place: Place) {
+        self.entities += 1;
+        self.entity.get_or_insert_with(|| {
+            let message = format!("`{uid}` is not stored, so this changed nothing");
+            Diagnostic::error(place.pointer(""), message).warning()
+        });
+    }
+
+    /// What the sender should know.
+    pub(super) fn warnings(self) -> Vec<Diagnostic> {
+        let Self { listed: mut found, more, entity, entities, .. } = self;
+        if more > 0 {
+            let message = format!("and {} that changed nothing", count(more, "more change"));
+            found.push(Diagnostic::error("/changes", message).warning());
+        }
+        if let Some(mut first) = entity {
+            if entities > 1 {
+                // who sends a whole list again does so on purpose
+                first.message.push_str(&format!(", and neither did {}", count(entities - 1, "more deletion")));
+            }
+            found.push(first);
+        }
+        found
+    }
+}
