@@ -456,7 +456,7 @@ impl Transacting<'_> {
         };
         let (grants, tallied) = self.settle(from_data, ruled.as_ref().and_then(|ruled| ruled.set.as_ref()))?;
         let Self { before, draft, touched, idle, stop, keeps_deletions, .. } = self;
-        // what becomes of kept changes is reported to no one, and there may be a million
+        // what kept changes amount to is reported to no one, and there may be a million
         let tells = !keeps_deletions;
         if stop() {
             return Err(Refused::GivenUp);
