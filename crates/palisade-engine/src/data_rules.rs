@@ -28,7 +28,6 @@ use crate::policies::{FromData, Policies, Work, abandoned};
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::snapshot::{Core, Loaded, Snapshot};
-use crate::stack::on_big_stack;
 use crate::store::{Draft, Entity, Store};
 use crate::validating::Validating;
 use crate::value::Val;

@@ -315,7 +315,8 @@ impl DataRule {
         lacking(WHAT, &["each", "code", "message"], &given, at, &mut problems);
         let says_what = given.contains(&"must") || given.contains(&"parents") && !given.contains(&"each_parent");
         if is_object && !says_what {
-            let or_parents = if given.contains(&"each_parent") { "" } else { ", or `parents`, the attributes that name them" };
+            let or_parents =
+                if given.contains(&"each_parent") { "" } else { ", or `parents`, the attributes that name them" };
             let message = format!("{WHAT} lacks `must`, an expression that holds for each of them{or_parents}");
             problems.push(RequestError::new("missing_member", format!("{at}/must"), message));
         }
