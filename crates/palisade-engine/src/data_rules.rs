@@ -113,8 +113,9 @@ impl Rules {
         };
         let mut problems = named(rules, model);
         // what is wrong with one rule hides nothing of another: those that can be looked at are
+        let is_declared = |name: &str| model.entity_type(name).is_some();
         let readable: Vec<(&DataRule, String)> = with_ids(rules)
-            .filter(|(rule, _)| model.entity_type(&rule.each).is_some())
+            .filter(|(rule, _)| is_declared(&rule.each) && rule.each_parent.as_deref().is_none_or(is_declared))
             .filter(|(rule, id)| {
                 let found = unread(rule, id, limits, stop);
                 let is_read = found.is_empty();
