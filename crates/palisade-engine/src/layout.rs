@@ -129,13 +129,6 @@ impl ActionLayout {
     pub(crate) fn applies(&self, principal: u32, resource: u32) -> bool {
         self.principals.contains(&principal) && self.resources.contains(&resource)
     }
-
-    /// The types of principal and resource that it applies to, pair by pair.
-    pub(crate) fn pairs(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
-        let (principals, resources) = (&self.principals, &self.resources);
-        let of = |at: usize| (principals[at / resources.len()], resources[at % resources.len()]);
-        (0..principals.len() * resources.len()).map(of)
-    }
 }
 
 /// The whole schema.

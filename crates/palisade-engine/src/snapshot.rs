@@ -275,7 +275,7 @@ impl Snapshot {
         }
         drop(places);
         if let Some(layout) = &layout {
-            compiled.plan(layout, &store);
+            compiled.plan(&layout.actions(), &store);
         }
         let entities = match settings.kind {
             EngineKind::Compiled => None,
@@ -336,7 +336,7 @@ impl Snapshot {
         let mut after = Self { revision, core, store, grants, entities, texts, base: Some(base), words };
         if let Some(RuledSet { policies, mut compiled, sound }) = set {
             if let Some(layout) = &self.core.layout {
-                compiled.plan(layout, &after.store);
+                compiled.plan(&layout.actions(), &after.store);
             }
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());

@@ -229,32 +229,14 @@ impl<'a> Record<'a> {
     }
 }
 
-/// So many names are compared at a time.
-const LANES: usize = 8;
-
-/// Up to so many names are compared one and all, more are searched.
-const FEW: usize = 2 * LANES;
+/// Up to so many names are compared one after another, more are searched.
+const FEW: usize = 16;
 
 /// Where `name` stands among the `n` sorted names with which packed `members` begin.
 #[inline]
 fn position(members: &[u8], n: usize, name: u32) -> Option<usize> {
     if n <= FEW {
-        for first in (0..n).step_by(LANES) {
-            // what is behind the names of a record are its cells: they are compared too, and do not count
-            let Some(lanes) = members.get(4 * first..4 * (first + LANES)) else {
-                let mut rest = members.get(4 * first..4 * n)?.chunks_exact(4);
-                return rest.position(|bytes| bytes == name.to_le_bytes()).map(|at| first + at);
-            };
-            let mut found = 0_u32;
-            for (lane, bytes) in lanes.chunks_exact(4).enumerate() {
-                found |= u32::from(bytes == name.to_le_bytes()) << lane;
-            }
-            let at = found.trailing_zeros() as usize;
-            if at < LANES {
-                return Some(first + at).filter(|at| *at < n);
-            }
-        }
-        return None;
+        return among_few(members.get(..12 * n)?, n, name);
     }
     let (mut low, mut high) = (0, n);
     while low < high {
@@ -263,6 +245,24 @@ fn position(members: &[u8], n: usize, name: u32) -> Option<usize> {
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,
             Ordering::Equal => return Some(middle),
+        }
+    }
+    None
+}
+
+/// The same, two names at a time. Behind an odd number of names the first cell is compared too, and does not count.
+#[inline]
+fn among_few(members: &[u8], n: usize, name: u32) -> Option<usize> {
+    const ONES: u64 = 1 << 32 | 1;
+    const TOPS: u64 = ONES << 31;
+    let wanted = u64::from(name) * ONES;
+    for (pair, bytes) in members.as_chunks::<8>().0.iter().take(n.div_ceil(2)).enumerate() {
+        let other = u64::from_le_bytes(*bytes) ^ wanted;
+        // the top bit of each half that is 0, and perhaps of one above such a half
+        let equal = other.wrapping_sub(ONES) & !other & TOPS;
+        if equal != 0 {
+            let at = 2 * pair + (equal.trailing_zeros() / 32) as usize;
+            return Some(at).filter(|at| *at < n);
         }
     }
     None
@@ -432,6 +432,25 @@ impl Packer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_are_found_by_their_names_and_no_others_are() {
+        for n in 0..40_usize {
+            for step in [1, 2, 0x8000_0000 / 40, 0xffff_ffff / 40] {
+                let names: Vec<u32> = (0..n).map(|i| i as u32 * step).collect();
+                let mut packer = Packer::default();
+                let mut members: Vec<(u32, Cell)> =
+                    names.iter().map(|name| (*name, u64::from(*name) << 4 | 1)).collect();
+                let cell = packer.record(&mut members).unwrap();
+                let Val::Record(record) = unpack(&packer.out, cell) else { panic!("a record") };
+                for name in names.iter().flat_map(|name| [*name, name + 1, name.wrapping_sub(1), name << 4 | 1, !name])
+                {
+                    let found = record.find(name).map(|found| matches!(found, Val::Long(n) if n == i64::from(name)));
+                    assert_eq!(found, names.contains(&name).then_some(true), "{name} of {n} by {step}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_is_packed_comes_back() {

@@ -28,7 +28,7 @@ impl CompiledSet {
         assert_eq!(self.index.all(), live.keys().copied().filter(|at| is_filed(live[at])).collect(), "and no other");
         assert_eq!(format!("{:?}", self.misses.pairs()), format!("{:?}", Misses::default().with(&refiled).pairs()));
         assert_eq!(self.linked.pairs(), Pairs::default().with(&linked).pairs());
-        self.plans.check(|action, above| self.index.filed_under(action, above), &self.entries);
+        self.plans.check(|action, above| self.index.filed_under(action, above));
     }
 
     /// Policies, programs and patterns, be they used or not.

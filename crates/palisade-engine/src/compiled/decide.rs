@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 use super::env::{Ancestors, Env};
 use super::eval::{Failure, run};
 use super::index::is_first;
-use super::plan::Planned;
 use super::request::{Against, Decoded};
 use super::series::{Kept, KeptContext};
 use super::slice::{TooExpensive, cut};
@@ -297,11 +296,8 @@ impl CompiledSet {
             }
         });
         if let Some(plan) = self.plans.get(env.action).filter(|_| env.layer.is_none()) {
-            let Planned { hold, may_hold } = plan.of(env.type_of(env.principal), env.type_of(env.resource));
-            for position in hold {
-                visit(*position, &self.entries[*position as usize]);
-            }
-            for position in may_hold {
+            // of what is filed under an action that never changes, the action's part is known to hold
+            for position in &plan.policies {
                 let entry = &self.entries[*position as usize];
                 if entry.scopes.hold_for_entities(env) {
                     visit(*position, entry);

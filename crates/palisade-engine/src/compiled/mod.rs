@@ -3,7 +3,7 @@
 //! - `request` turns a request into ids and packed values; `env` is what evaluation sees of it.
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
-//! - `plan` notes beforehand what can be known of each action and of the types that it is for.
+//! - `plan` notes beforehand which policies are about each declared action.
 //! - `candidates` finds, by other means, what the reference has to see; `misses` what an explanation has to.
 //! - `granted` runs templates for the links that data make.
 //! - `set` takes policies out of a set and puts others in: what stays is shared with the set before.
