@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::state::{Expected, Named, Origin, Sent, Status, give_back_freed};
 use crate::transport::Services;
 use crate::transport::aside;
-use crate::transport::bundle::read_bundle;
+use crate::transport::bundle::{Unreadable, found, read_bundle};
 use crate::transport::changes;
 use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::idempotency::{BodyHash, REPLAYED};
@@ -239,7 +239,13 @@ fn read_and_judge(
     semantics: Semantics,
     left: &dyn Fn() -> bool,
 ) -> Result<Verdict, Problem> {
-    let read = read_bundle(&body, limits)?;
+    let read = match read_bundle(&body, limits) {
+        // JSON, and no bundle at all
+        Err(Unreadable::Shape(error)) => {
+            return Ok(Verdict { valid: false, errors: found(&[error]), warnings: Vec::new() });
+        }
+        read => read?,
+    };
     drop(body);
     if left() {
         return Err(Problem::unavailable("abandoned", "the client disconnected"));

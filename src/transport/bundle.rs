@@ -222,7 +222,8 @@ impl Uploaded {
     }
 }
 
-fn found(faults: &[RequestError]) -> Vec<Diagnostic> {
+/// The same faults, each at its place in the bundle.
+pub(super) fn found(faults: &[RequestError]) -> Vec<Diagnostic> {
     faults.iter().map(|error| Diagnostic::error(place(&error.pointer), error.message.as_str())).collect()
 }
 
