@@ -15,18 +15,22 @@ use crate::refusal::Refusal;
 use crate::watched::Group;
 
 /// Headers that name a function: of Next.js, of Qwik City, and of servers of React's components (Parcel, React Router, Vite's
-/// plugin).
-pub(super) const HEADERS: [&str; 4] = ["next-action", "x-qrl", "rsc-action-id", "x-rsc-action"];
+/// plugin, React's own examples and what was made after them).
+pub(super) const HEADERS: [&str; 6] =
+    ["next-action", "x-qrl", "rsc-action-id", "x-rsc-action", "rsc-action", "react-server-action"];
 
-/// Parameters of the query that name one of Astro's, of RedwoodSDK's or of Qwik City's, as [`fold`] writes them, and as these do.
-const FIELDS: [(&str, &str); 4] = [
+/// Parameters of the query that name one of Astro's, of RedwoodSDK's, of Qwik City's, or of a server of React's components, as
+/// [`fold`] writes them, and as these do.
+const FIELDS: [(&str, &str); 5] = [
     ("_action", "_action"),
     ("_astroaction", "_astroAction"),
     ("__rsc_action_id", "__rsc_action_id"),
     ("qaction", "qaction"),
+    ("_rsc_action", "_rsc_action"),
 ];
 
-/// How the field of a form begins by which Next.js runs one without a script in the browser.
+/// How the field of a form begins by which servers of React's components run one without a script in the browser: Next.js of a
+/// form in parts, others of any form.
 const OF_FORM: &str = "$action_";
 
 /// Refuses what asks for a function of another page.
@@ -62,8 +66,15 @@ pub(super) fn check(facts: &RequestFacts<'_>, query: Option<&str>, at: At<'_>) -
         return Ok(());
     };
     let is_one = |name: &str| name.to_ascii_lowercase().starts_with(OF_FORM);
-    if Media::of(facts).parts && parts::names_one(kind, bytes, &is_one) {
-        return refuse("a field of the form", "have the client send it with `Next-Action`");
+    let media = Media::of(facts);
+    // each name has the mark in it, unless it is encoded
+    let may_be = || bytes.iter().any(|byte| matches!(byte, b'$' | b'%'));
+    let in_form = || may_be() && query::names(&String::from_utf8_lossy(bytes)).any(|name| is_one(&name));
+    if media.parts && parts::names_one(kind, bytes, &is_one) || media.form && in_form() {
+        return refuse(
+            "a field of the form",
+            "have the client name it in a header that the routes read, such as `Next-Action`",
+        );
     }
     Ok(())
 }

@@ -290,6 +290,10 @@ fn functions_of_other_pages_are_refused() {
         ("POST", None, ("X.RSC.Action", "h"), "action_override"),
         ("POST", Some("__rsc_action_id=h"), ("Accept", "h"), "action_override"),
         ("POST", Some("qaction=h"), ("Accept", "h"), "action_override"),
+        ("POST", None, ("RSC-Action", "m#f"), "action_override"),
+        ("PUT", None, ("React_Server.Action", "x"), "action_override"),
+        ("POST", Some("_rsc_action=h"), ("Accept", "h"), "action_override"),
+        ("GET", Some("_rsc_action=h"), ("RSC", "1"), "passes"),
         ("POST", Some("qfunc=h"), ("X-Other", "h"), "passes"),
         ("POST", Some("_action=wipe"), json, "action_override"),
         ("POST", Some("a=1&%5FastroAction=wipe"), json, "action_override"),
@@ -309,6 +313,16 @@ fn functions_of_other_pages_are_refused() {
     {
         let body = format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n\r\n--x--");
         assert_eq!(asked("POST", None, &parts, Body::Whole(body.as_bytes())), expected, "{name}");
+    }
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    for (body, expected) in [
+        ("$ACTION_ID_40ab=", "action_override"),
+        ("a=1&%24ACTION_ID_40ab=", "action_override"),
+        ("$action_ref_1=&$ACTION_1:0={}", "action_override"),
+        ("action=1&price=$5", "passes"),
+        ("a=%24ACTION_ID", "passes"),
+    ] {
+        assert_eq!(asked("POST", None, &form, Body::Whole(body.as_bytes())), expected, "{body}");
     }
     // a route that knows of it, and a service that has none
     let headers = [("Next-Action", "40ab"), json];

@@ -150,7 +150,7 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
     let (mut functions, mut pages) = (asked.clone(), asked);
     let asked = functions.len();
     functions::lint(&routes, &mut left, &mut functions);
-    fixed(&routes, &mut left, &mut pages);
+    captured(&routes, &mut left, &mut pages);
     pages.extend(functions.drain(asked..));
     pages
 }
@@ -159,16 +159,16 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
 const SUFFIXES: &str = "say `service: {suffixes: format}` if it does, by which `/admin.data` is `/admin`, and deny `/_root.data`; \
     or map each with `deny`";
 
-/// Asks the same of public routes with captures, which take such a path where it has as many segments.
-fn fixed(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
+/// Whether a route is public and takes any word somewhere.
+fn has_captures(route: &Route) -> bool {
     let capture = |part: &Part| matches!(part, Part::Capture(_, Form::Any | Form::Name));
-    let wide = |route: &&&Route| {
-        let parts = &route.pattern.parts;
-        matches!(route.effect, Effect::Public)
-            && parts.iter().any(capture)
-            && !matches!(parts.last(), Some(Part::Rest(_)))
-    };
-    for public in routes.iter().filter(wide) {
+    matches!(route.effect, Effect::Public) && route.pattern.parts.iter().any(capture)
+}
+
+/// Asks the same of public routes with captures, which take such a path where it has as many segments, or more and the
+/// route ends in `{rest*}`.
+fn captured(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
+    for public in routes.iter().filter(|route| has_captures(route)) {
         // the first of a file is enough to ask
         *left = left.saturating_sub(routes.len());
         if *left == 0 || asked.iter().any(|one| one.origin == public.origin) {
@@ -182,9 +182,7 @@ fn fixed(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
             let mut common = route.pattern.methods.iter().filter(|method| public.pattern.methods.contains(method));
             let Some(method) = common.next().cloned().map(|method| [method]) else { continue };
             let is_open = |parts: &[Part]| {
-                parts.len() == public.pattern.parts.len()
-                    && takes_page(public, parts, &method)
-                    && !others.iter().any(|other| takes_page(other, parts, &method))
+                takes_page(public, parts, &method) && !others.iter().any(|other| takes_page(other, parts, &method))
             };
             *left = left.saturating_sub(others.len());
             if *left == 0 {

@@ -141,6 +141,10 @@ fn a_public_route_with_captures_is_asked_about_where_a_second_way_is_as_long() {
         (open("/{a}/{b}/{c}") + &check("/admin"), &["`/public/index.php/admin`"]),
         ("  - {match: 'POST /{page}', public: true}\n".to_owned() + &check("/admin"), &[]),
         (open("/{page}"), &[]),
+        (open("/{a}/{c*}") + &check("/users/{x}/y"), &["`/index.php/users/{x}/y`", "`/users/{x}/y/__data.json`"]),
+        (open("/{a}/{b}/{c*}") + &check("/users/{x}/y"), &["`/_next/data/users/{x}/y`"]),
+        (open("/{a}/users/{c*}") + &check("/users/{x}/y"), &["`/index.php/users/{x}/y`"]),
+        (open("/{a:int}/{c*}") + &check("/users/{x}/y"), &[]),
     ] {
         let text = format!(
             "namespace: F\ndefaults: {{principal: User}}\nservice: {{path_case: exact, suffixes: exact}}\nroutes:\n{routes}"

@@ -16,6 +16,7 @@ mod mutate;
 mod near;
 pub(in crate::cli) mod node;
 mod notation;
+mod replace;
 mod report;
 mod reports;
 mod runner;
@@ -147,6 +148,7 @@ pub(crate) fn find_tests(place: &Path) -> Result<Found, Stop> {
 /// If there is no bundle, or it cannot be built.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     reports::check(&args.report)?;
+    replace::check(args)?;
     if let Some(path) = args.mutate_tests.as_deref().filter(|path| path.exists()) {
         return Err(Stop::failure(format!("`{}` exists: name a new file", path.display())));
     }

@@ -97,6 +97,8 @@ http_filters:
         - safe_regex: {regex: "front[^a-z0-9]end[^a-z0-9]https"}
         - safe_regex: {regex: "next[^a-z0-9]action"}
         - safe_regex: {regex: "rsc[^a-z0-9]action[^a-z0-9]id"}
+        - safe_regex: {regex: "rsc[^a-z0-9]action"}
+        - safe_regex: {regex: "react[^a-z0-9]server[^a-z0-9]action"}
     http_service:
       server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
       path_prefix: /gateway/envoy

@@ -1,6 +1,6 @@
 //! Functions that a service runs for any page, by an id behind a path of their own.
 
-use super::{ask, meet, prefix, takes_page};
+use super::{ask, has_captures, meet, prefix, takes_page};
 use crate::pattern::{Form, Part};
 use crate::route::{Effect, Route};
 use palisade_engine::model::Diagnostic;
@@ -25,14 +25,7 @@ pub(super) fn is_one(way: &[&str]) -> bool {
 
 /// Asks of each public route with captures, beside routes that are checked, whether its service runs functions there.
 pub(super) fn lint(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
-    let capture = |part: &Part| matches!(part, Part::Capture(_, Form::Any | Form::Name));
-    let wide = |route: &&&Route| {
-        let parts = &route.pattern.parts;
-        matches!(route.effect, Effect::Public)
-            && parts.iter().any(capture)
-            && !matches!(parts.last(), Some(Part::Rest(_)))
-    };
-    for public in routes.iter().filter(wide) {
+    for public in routes.iter().filter(|route| has_captures(route)) {
         *left = left.saturating_sub(routes.len());
         // the first of a file is enough to ask
         if *left == 0 || asked.iter().any(|one| one.origin == public.origin) {
@@ -52,7 +45,7 @@ pub(super) fn lint(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnost
             _ => Form::Any,
         };
         let ways = FUNCTIONS.iter().flat_map(|(way, counts)| counts.iter().map(move |count| (way, *count)));
-        let ways = ways.filter(|(way, count)| way.len() + count == parts.len()).map(|(way, count)| {
+        let ways = ways.map(|(way, count)| {
             let literals = way.iter().map(|word| Part::Literal((*word).to_owned()));
             let ids = NAMES.iter().take(count).enumerate();
             let ids = ids.map(|(at, name)| Part::Capture((*name).to_owned(), form(way.len() + at)));
