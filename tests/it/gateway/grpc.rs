@@ -389,7 +389,8 @@ fn what_cannot_be_read_or_decided_is_an_explicit_denial() {
     assert!((250..5_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     // what the gateway sent, and what the sidecar could not do
     assert_eq!(gate.metric("palisade_decisions_total{outcome=\"invalid\",transport=\"grpc\"}"), 6.0);
-    assert_eq!(gate.metric("palisade_decisions_total{outcome=\"error\",transport=\"grpc\"}"), 3.0);
+    assert_eq!(gate.metric("palisade_decisions_total{outcome=\"error\",transport=\"grpc\"}"), 1.0);
+    assert_eq!(gate.metric("palisade_decisions_total{outcome=\"unmet\",transport=\"grpc\"}"), 2.0);
 }
 
 #[test]
