@@ -22,7 +22,7 @@ pub(super) async fn explain(services: &Services, exchange: &mut Exchange) -> Res
     let _room = services.trees.room_for(body.len()).await?;
     let mut body = exchange::parse(&body)?;
     let all = flag(&mut body, "all")?;
-    let request = AccessRequest::from_value(body)?;
+    let request = AccessRequest::from_value_beside(body, &["all"])?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let options = options(services, all);
     let explained = services.pdp.explain(&snapshot, &request, decide::clock(), options).await?;

@@ -28,7 +28,7 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
         None => {
             let mut body = exchange::parse(&body)?;
             let explained = explain::is_wanted(&mut body)?;
-            let request = AccessRequest::from_value(body)?;
+            let request = AccessRequest::from_value_beside(body, &["explain"])?;
             if explained {
                 return Box::pin(explain::beside(services, exchange, &request)).await;
             }

@@ -95,9 +95,12 @@ impl SchemaModel {
             return Err(vec![Diagnostic::error("schema", "a fragment cannot be written as JSON, so it is not used")]);
         }
         guard::check_expansion(&expanded, limits).map_err(|problem| vec![problem])?;
-        let schema =
-            Schema::from_schema_fragments(fragments).map_err(|error| faults::of_all(&text.fragments, &error))?;
-        Ok(Self::new(schema))
+        let twice = faults::of_members(&text.fragments);
+        match Schema::from_schema_fragments(fragments) {
+            Ok(schema) if twice.is_empty() => Ok(Self::new(schema)),
+            Ok(_) => Err(twice),
+            Err(error) => Err([faults::of_all(&text.fragments, &error), twice].concat()),
+        }
     }
 
     fn new(cedar: Schema) -> Self {

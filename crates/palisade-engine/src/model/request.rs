@@ -66,6 +66,14 @@ impl<'a> AccessRequest<'a> {
     /// # Errors
     /// If a member is missing, unknown or of the wrong type.
     pub fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
+        Self::from_value_beside(value, &[])
+    }
+
+    /// The same where a request may have `others` besides, which were taken out of it: errors name them among what there is.
+    ///
+    /// # Errors
+    /// If a member is missing, unknown or of the wrong type.
+    pub fn from_value_beside(value: Value<'a>, others: &[&str]) -> Result<Self, RequestError> {
         let Value::Object(members) = value else {
             return Err(RequestError::new(
                 "invalid_request",
@@ -93,8 +101,8 @@ impl<'a> AccessRequest<'a> {
                         pointer(unknown),
                         format!(
                             "unknown member `{unknown}`; a request has {}{}",
-                            MEMBERS.join(", "),
-                            hint(unknown, MEMBERS.iter().copied())
+                            [MEMBERS, others].concat().join(", "),
+                            hint(unknown, MEMBERS.iter().chain(others).copied())
                         ),
                     ));
                 }

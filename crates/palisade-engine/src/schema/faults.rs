@@ -4,7 +4,7 @@ use cedar_policy::{CedarSchemaError, SchemaFragment};
 use cedar_policy_core::parser::Loc;
 
 use crate::diagnose::{self, syntax};
-use crate::guard::{self, Grammar};
+use crate::guard::{self, Grammar, SecondMember, second_members};
 use crate::model::json::{in_words, without_byte_order_mark};
 use crate::model::near::hint_of_reader;
 use crate::model::{Diagnostic, Uid, closest};
@@ -133,6 +133,23 @@ pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnos
 /// How Cedar begins to list what it does not find.
 const UNRESOLVED: [&str; 4] =
     ["failed to resolve types: ", "failed to resolve type: ", "undeclared actions: ", "undeclared action: "];
+
+/// Each member that a record has twice, at its second place. Cedar's reader would keep that one and say nothing.
+pub(super) fn of_members(fragments: &[(String, String)]) -> Vec<Diagnostic> {
+    let of_text = |(origin, text): &(String, String)| -> Vec<Diagnostic> {
+        let text = without_byte_order_mark(text);
+        // the readers of the other form look themselves
+        let found = if text.trim_start().starts_with('{') { Vec::new() } else { second_members(text) };
+        let twice = |one: &SecondMember<'_>| {
+            let first = Diagnostic::error("schema", "").at(text, one.first);
+            let line = first.line.map(|line| format!("; the first is at line {line}")).unwrap_or_default();
+            let message = format!("`{}` is declared twice in one record{line}", one.name);
+            Diagnostic::error("schema", message).origin(origin).at(text, one.second)
+        };
+        found.iter().take(MAX_PROBLEMS).map(twice).collect()
+    };
+    fragments.iter().flat_map(of_text).take(MAX_PROBLEMS).collect()
+}
 
 /// Each name that refers to nothing, and each second declaration of one, at its place.
 fn of_names(fragments: &[(String, String)], texts: &[Readable]) -> Vec<Diagnostic> {
@@ -368,6 +385,10 @@ mod tests {
         for (second, expected) in [
             ("entity Doc {\n  owner: Userr };\n", "s1:2: there is no type `Userr`"),
             ("entity Doc;\nentity User;\n", "s1:2: `User` is declared twice; the first is at s0:2"),
+            (
+                "entity Doc {\na: Long,\na?: Bool };\n",
+                "s1:3: `a` is declared twice in one record; the first is at line 2",
+            ),
             (
                 "action see in [\n raed] appliesTo { principal: User, resource: User };\n",
                 "s1:2: undeclared action: Action::\"raed\"",
