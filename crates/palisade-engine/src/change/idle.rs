@@ -36,8 +36,7 @@ impl Idle {
         if is_there || words.contains(id.as_str()) || edits.has(id, is_link) {
             return;
         }
-        if self.listed.len() >= LISTED {
-            self.more += 1;
+        if self.is_full() {
             return;
         }
         let what = if is_link { "link" } else { "policy" };
@@ -48,6 +47,21 @@ impl Idle {
         let near = if search { hint(id, known) } else { String::new() };
         let message = format!("there is no {what} `{id}`, so this changed nothing{near}");
         self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+    }
+
+    /// Counts what is not listed any more.
+    fn is_full(&mut self) -> bool {
+        let full = self.listed.len() >= LISTED;
+        self.more += usize::from(full);
+        full
+    }
+
+    /// Notes a parent or a tag of an entity that is to be taken away and is not there.
+    pub(super) fn of_part(&mut self, uid: &Uid<'_>, member: &str, part: &str, place: Place) {
+        if !self.is_full() {
+            let message = format!("`{uid}` has no {part}, so removing it changed nothing");
+            self.listed.push(Diagnostic::error(place.pointer(member), message).warning());
+        }
     }
 
     /// Notes a change of an entity that is not stored.

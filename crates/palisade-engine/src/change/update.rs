@@ -24,6 +24,7 @@ impl Transacting<'_> {
         };
         let mut found = Misfits::none();
         self.check_names(update, &mut found);
+        self.note_absent(update, &members, place);
         let mut kept_parents = 0;
         for (key, member) in &mut members {
             match (&**key, member) {
@@ -61,10 +62,40 @@ impl Transacting<'_> {
         Ok(())
     }
 
+    /// Notes what is to be removed and is not there: a name may be misspelt.
+    fn note_absent(&mut self, update: &Update, members: &Members, place: Place) {
+        let member = |wanted: &str| members.iter().find(|(key, _)| key == wanted).map(|(_, member)| member);
+        for (i, uid) in update.remove_parents.iter().enumerate() {
+            let uids = std::slice::from_ref(uid);
+            let is_there =
+                matches!(member("parents"), Some(Value::Array(parents)) if parents.iter().any(|it| is_among(it, uids)));
+            if !is_there {
+                self.idle.of_part(&update.uid, &format!("/remove_parents/{i}"), &format!("parent `{uid}`"), place);
+            }
+        }
+        for (i, name) in update.untag.iter().enumerate() {
+            let is_there =
+                matches!(member("tags"), Some(Value::Object(tags)) if tags.iter().any(|(key, _)| **key == **name));
+            if !is_there {
+                self.idle.of_part(&update.uid, &format!("/untag/{i}"), &format!("tag `{name}`"), place);
+            }
+        }
+    }
+
     /// Refuses to remove what the schema does not know: the name may be misspelt.
     fn check_names(&self, update: &Update, found: &mut Misfits) {
         let declared = self.checks.schema.and_then(|schema| schema.entity_type(&update.uid.type_name));
         let Some(declared) = declared else { return };
+        for (i, uid) in update.remove_parents.iter().enumerate() {
+            if let Err(message) = self.check_type(uid) {
+                let at = vec![Step::Member("remove_parents".to_owned()), Step::Element(i)];
+                found.push(moved(message.into(), at));
+            }
+        }
+        if declared.tags.is_none() && !update.untag.is_empty() {
+            let message = format!("entities of type `{}` have no tags", update.uid.type_name);
+            found.push(moved(message.into(), vec![Step::Member("untag".to_owned())]));
+        }
         for (i, name) in update.unset.iter().enumerate() {
             let at = || vec![Step::Member("unset".to_owned()), Step::Element(i)];
             let type_name = &update.uid.type_name;

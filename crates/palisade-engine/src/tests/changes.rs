@@ -141,6 +141,12 @@ fn what_changes_nothing_for_its_name_is_said() {
                 "`User::\"zz\"` is not stored, so this changed nothing, and neither did 1 more deletion",
             ],
         ),
+        (
+            r#"[{"update":{"uid":"User::\"a\"","remove_parents":["Org::\"zz\""]}}]"#,
+            vec![
+                "/changes/0/update/remove_parents/0: `User::\"a\"` has no parent `Org::\"zz\"`, so removing it changed nothing",
+            ],
+        ),
         // what was there, and what the same transaction brings
         (r#"[{"delete_link":"grant"}]"#, vec![]),
         (
@@ -154,6 +160,10 @@ fn what_changes_nothing_for_its_name_is_said() {
         assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
         assert!(found.iter().zip(&expected).all(|(found, expected)| found.contains(expected)), "{text}: {found:?}");
     }
+    // a type that the schema does not have is a fault, as that of what is added is
+    let text = r#"[{"update":{"uid":"User::\"a\"","remove_parents":["Ogr::\"zz\""]}}]"#;
+    let refused = format!("{:?}", transact(&start, text, Dangling::Keep).unwrap_err());
+    assert!(refused.contains("/changes/0/update/remove_parents/0") && refused.contains("`Ogr`"), "{refused}");
 }
 
 #[test]
