@@ -78,17 +78,39 @@ pub(crate) fn cases() -> Vec<(Vec<Value>, &'static str)> {
             "user-permission-groups",
         ),
         (vec![within("ApiToken::capi2", &["Role::io-technician"], &[])], "token-roles"),
-        // a session that has a role of its own says so, before it may lose the role
-        (vec![set("ApiToken::io-tok-inact", json!({ "narrowed": false }))], "token-narrowed"),
-        (vec![unset("ApiToken::io-tok-inact", "narrowed")], "token-narrowed"),
-        (vec![set("ApiToken::capi-admin", json!({ "kind": "session" }))], "token-narrowed"),
-        (vec![set("ApiToken::capi-admin", json!({ "kind": "session", "narrowed": true }))], ""),
-        (vec![within("ApiToken::io-tok-inact", &[], &["Role::user"])], ""),
+        // a session that counts as its user has no role of its own
+        (vec![set("ApiToken::io-tok-inact", json!({ "login": true }))], "token-login"),
+        (vec![set("ApiToken::io-tok-inact", json!({ "login": false }))], ""),
+        (
+            vec![
+                set("ApiToken::io-tok-inact", json!({ "login": true })),
+                within("ApiToken::io-tok-inact", &[], &["Role::user"]),
+            ],
+            "",
+        ),
         (vec![within("User::tb-bob", &["UserGroup::gone"], &[])], "user-groups"),
         (
             vec![
                 new("UserGroup::x", json!({ "tenant": of("Tenant::tb2"), "customer": of("Customer::TB2ROOT") }), &[]),
                 within("User::tb-bob", &["UserGroup::x"], &[]),
+            ],
+            "user-groups",
+        ),
+        // one beside his customer, or below it: who is over the group's owner would have a hold on him
+        (
+            vec![
+                new("UserGroup::x", json!({ "tenant": of("Tenant::tb"), "customer": of("Customer::BLDB") }), &[]),
+                within("User::tb-bob", &["UserGroup::x"], &[]),
+            ],
+            "user-groups",
+        ),
+        (vec![within("User::tb-bob", &["UserGroup::Floor 1 Administrators"], &[])], "user-groups"),
+        (vec![within("User::tb-bob", &["UserGroup::Supervisors"], &[])], ""),
+        // nor does he keep those of where he came from
+        (
+            vec![
+                set("User::tb-bob", of_customer("BLDB")),
+                within("User::tb-bob", &["Customer::BLDB"], &["Customer::BLDA"]),
             ],
             "user-groups",
         ),
@@ -234,23 +256,23 @@ fn a_session_that_loses_its_role_becomes_no_login() {
         assert!(answer["decision"].is_string(), "{answer}");
         answer["decision"] == "Allow"
     };
-    let session = |narrowed: bool, parents: &[&str]| {
+    let session = |login: bool, parents: &[&str]| {
         let attrs = json!({
             "tenant": of("Tenant::cloud1"), "customer": of("Customer::acc1"), "user": of("User::io-owneruser"),
-            "kind": "session", "revoked": false, "narrowed": narrowed,
+            "kind": "session", "revoked": false, "login": login,
         });
         new("ApiToken::own", attrs, parents)
     };
     for (dangling, loss) in losses() {
         let role = new("Role::own", json!({}), &["Permission::ioto.devices"]);
-        change(vec![role, session(true, &["Customer::acc1", "Role::own"])], "refuse");
+        change(vec![role, session(false, &["Customer::acc1", "Role::own"])], "refuse");
         assert!(allows("UpdateDevice") && !allows("ViewDevice"), "before {loss}");
         change(vec![loss.clone()], dangling);
         assert!(!allows("UpdateDevice") && !allows("ViewDevice"), "after {loss}, {dangling}");
         change(vec![json!({ "revert": uid("Permission::ioto.devices") })], "refuse");
     }
-    change(vec![session(false, &["Customer::acc1"])], "refuse");
-    assert!(allows("ViewDevice"), "one that is not narrowed is the login of its user");
+    change(vec![session(true, &["Customer::acc1"])], "refuse");
+    assert!(allows("ViewDevice"), "one that says so is the login of its user");
 }
 
 /// The first number before `word` in a line of the README, without what parts thousands.
