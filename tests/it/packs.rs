@@ -78,11 +78,39 @@ pub(crate) fn cases() -> Vec<(Vec<Value>, &'static str)> {
             "user-permission-groups",
         ),
         (vec![within("ApiToken::capi2", &["Role::io-technician"], &[])], "token-roles"),
+        // a session that counts as its user has no role of its own
+        (vec![set("ApiToken::io-tok-inact", json!({ "login": true }))], "token-login"),
+        (vec![set("ApiToken::io-tok-inact", json!({ "login": false }))], ""),
+        (
+            vec![
+                set("ApiToken::io-tok-inact", json!({ "login": true })),
+                within("ApiToken::io-tok-inact", &[], &["Role::user"]),
+            ],
+            "",
+        ),
         (vec![within("User::tb-bob", &["UserGroup::gone"], &[])], "user-groups"),
         (
             vec![
                 new("UserGroup::x", json!({ "tenant": of("Tenant::tb2"), "customer": of("Customer::TB2ROOT") }), &[]),
                 within("User::tb-bob", &["UserGroup::x"], &[]),
+            ],
+            "user-groups",
+        ),
+        // one beside his customer, or below it: who is over the group's owner would have a hold on him
+        (
+            vec![
+                new("UserGroup::x", json!({ "tenant": of("Tenant::tb"), "customer": of("Customer::BLDB") }), &[]),
+                within("User::tb-bob", &["UserGroup::x"], &[]),
+            ],
+            "user-groups",
+        ),
+        (vec![within("User::tb-bob", &["UserGroup::Floor 1 Administrators"], &[])], "user-groups"),
+        (vec![within("User::tb-bob", &["UserGroup::Supervisors"], &[])], ""),
+        // nor does he keep those of where he came from
+        (
+            vec![
+                set("User::tb-bob", of_customer("BLDB")),
+                within("User::tb-bob", &["Customer::BLDB"], &["Customer::BLDA"]),
             ],
             "user-groups",
         ),
@@ -191,6 +219,60 @@ fn what_the_packs_rest_on_is_held_by_rules_of_the_data() {
         let errors = told["errors"].as_array().unwrap();
         assert!(errors.iter().any(|error| error["dataRule"] == rule), "{rule}: {body}: {told}");
     }
+}
+
+/// Ways in which a session of Ioto loses what its role gives: changes, and what happens to what refers to that. The last one
+/// takes the permission from all roles, for good.
+fn losses() -> Vec<(&'static str, Value)> {
+    let role = uid("Role::own");
+    vec![
+        ("refuse", within("ApiToken::own", &[], &["Role::own"])),
+        ("refuse", within("Role::own", &[], &["Permission::ioto.devices"])),
+        ("unlink", json!({ "delete": role })),
+        ("keep", json!({ "delete": role })),
+        ("unlink", json!({ "revert": role })),
+        ("keep", json!({ "revert": role })),
+        ("unlink", json!({ "delete": uid("Permission::ioto.devices") })),
+    ]
+}
+
+#[test]
+fn a_session_that_loses_its_role_becomes_no_login() {
+    let server = Server::ready(fleet());
+    let (mut admin, mut client) = (server.admin(), server.client());
+    let mut change = |changes: Vec<Value>, dangling: &str| {
+        let answer = admin.post("/v1/changes", json!({ "changes": changes, "dangling": dangling }).to_string());
+        assert_eq!(answer.status, 200, "{changes:?}: {}", answer.json());
+    };
+    let mut allows = |action: &str| {
+        let context = json!({
+            "now": { "__extn": { "fn": "datetime", "arg": "2026-11-21T12:00:00Z" } },
+            "auth": { "method": "password", "mfa": false },
+            "token": of("ApiToken::own"),
+        });
+        let action = json!({ "type": "Fleet::Action", "id": action });
+        let body = json!({ "principal": uid("User::io-owneruser"), "action": action, "resource": uid("Device::io-1"), "context": context });
+        let answer = client.post("/v1/is_authorized", body.to_string()).json();
+        assert!(answer["decision"].is_string(), "{answer}");
+        answer["decision"] == "Allow"
+    };
+    let session = |login: bool, parents: &[&str]| {
+        let attrs = json!({
+            "tenant": of("Tenant::cloud1"), "customer": of("Customer::acc1"), "user": of("User::io-owneruser"),
+            "kind": "session", "revoked": false, "login": login,
+        });
+        new("ApiToken::own", attrs, parents)
+    };
+    for (dangling, loss) in losses() {
+        let role = new("Role::own", json!({}), &["Permission::ioto.devices"]);
+        change(vec![role, session(false, &["Customer::acc1", "Role::own"])], "refuse");
+        assert!(allows("UpdateDevice") && !allows("ViewDevice"), "before {loss}");
+        change(vec![loss.clone()], dangling);
+        assert!(!allows("UpdateDevice") && !allows("ViewDevice"), "after {loss}, {dangling}");
+        change(vec![json!({ "revert": uid("Permission::ioto.devices") })], "refuse");
+    }
+    change(vec![session(true, &["Customer::acc1"])], "refuse");
+    assert!(allows("ViewDevice"), "one that says so is the login of its user");
 }
 
 /// The first number before `word` in a line of the README, without what parts thousands.

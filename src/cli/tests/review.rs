@@ -82,6 +82,7 @@ fn what_the_template_rests_on_is_held() {
         // groups, locations, roles
         ("User::vic", "groups", within(&[]), "user-home"),
         ("User::vic", "parents", within(&["Customer::north", "Role::viewer"]), "user-home"),
+        ("Group::auditors", "customer", to("Customer::south"), "user-groups"),
         ("User::lou", "restricted", Value::Bool(false), "user-locations"),
         ("User::eve", "parents", within(&["Customer::other-hq", "Role::reception"]), "user-roles"),
         ("Role::viewer", "parents", within(&["Permission::view-devices", "Role::reception"]), "role-roles"),
@@ -90,6 +91,7 @@ fn what_the_template_rests_on_is_held() {
         ("Group::auditors", "customer", to("Customer::north"), "share-owner"),
         ("Access::reader", "tenant", to("Tenant::other"), "share-access"),
         ("Access::editor", "templates", serde_json::json!(["folder.share", "report.view"]), "access-share"),
+        ("Access::editor", "templates", serde_json::json!(["report.print"]), "access-templates"),
     ] {
         let mut world = world.clone();
         let found = world.iter_mut().find(|it| it["uid"] == uid(entity)).unwrap_or_else(|| panic!("{entity}"));
@@ -170,7 +172,7 @@ fn the_table_is_for_people_and_all_is_bounded() {
     for expected in [
         "PRINCIPAL ACTION TYPE ALLOWED OF WHICH",
         "User::\"ada\" viewDevice Device 4 5 d-depot, d-hq and 2 more",
-        "Role::\"admin\" subtree, users, operator ada",
+        "Role::\"admin\" groups, subtree, users, operator ada",
         "Share::\"idle\" access none, folder audits, group auditors - 0 0",
         "Share::\"audits-for-auditors\" access reader, folder audits, group auditors permit 1 ",
         "Customer::\"gone\" parent hq, tenant acme forbid 2 ",
