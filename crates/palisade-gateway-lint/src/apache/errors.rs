@@ -11,6 +11,11 @@ const AFTER_BODY: &[&str] = &["ajp", "fcgi", "scgi", "uwsgi"];
 /// What in a path is Apache's own word, as expressions write it. Everything else may be the client's.
 const OWN: &[&str] = &["REDIRECT_STATUS}", "REMOTE_ADDR}", "REQUEST_STATUS}", "SERVER_", "TIME", "reqenv:UNIQUE_ID}"];
 
+/// How many lines are looked at for all pages of a configuration.
+pub(super) const MOST: usize = 20_000_000;
+
+const FEWER: &str = "put pages for errors into the server around all virtual hosts, or name parts of the configuration";
+
 const HELP: &str = "give a text or a whole URL, or a file: `ProxyPass \"/errors/\" !` in front of the other `ProxyPass`, an `Alias` \
     where a service runs in Apache";
 
@@ -18,7 +23,8 @@ const HELP: &str = "give a text or a whole URL, or a file: `ProxyPass \"/errors/
 /// that only where other containers are around the page than around what was denied, so that this reaches the service at
 /// another path, with the headers that the client sent. In a container that holds for both, it does where what was denied is
 /// the page itself.
-pub(super) fn pages([host, main]: [&Host<'_>; 2], handlers: &[&Found<'_>], report: &mut Report<'_>) {
+pub(super) fn pages([host, main]: [&Host<'_>; 2], handlers: &[&Found<'_>], left: &mut usize, report: &mut Report<'_>) {
+    let steps = Page::steps(host, main, handlers.len());
     for line in host.others.iter().chain(&main.others).filter(|found| found.directive.name() == "errordocument") {
         let whole = line.directive.argument(2);
         // what is behind a `?` chooses no containers
@@ -26,6 +32,11 @@ pub(super) fn pages([host, main]: [&Host<'_>; 2], handlers: &[&Found<'_>], repor
         if !path.starts_with('/') || is_checked_again(line, path) {
             continue;
         }
+        let Some(rest) = left.checked_sub(steps) else {
+            report.not_checked(line.directive.at, "there are too many lines to look at this page for errors", FEWER);
+            return;
+        };
+        *left = rest;
         // with dots in it, it may be any
         if !is_open(path) && !Page::read(path, host, main).is_served(handlers) {
             continue;

@@ -49,11 +49,13 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     };
     let (written, firsts) = (Written::read(&hosts), Firsts::read(virtuals));
     let members = inside::members(&tree);
+    let mut left = errors::MOST;
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
         handlers::manager(host, main, &mut report);
         let one = names::has_one(host, &firsts);
-        passes(host, main, Around { alone: virtuals.is_empty(), one, members: &members }, &written, &mut report);
+        let around = Around { alone: virtuals.is_empty(), one, members: &members };
+        passes([host, main], around, &written, &mut left, &mut report);
         for found in &host.others {
             other(found, one, &written, &mut report);
         }
@@ -108,7 +110,13 @@ struct Around<'a> {
 }
 
 /// What passes requests on to a service, or runs one. Of what stands around virtual hosts, handlers count in these.
-fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Written, report: &mut Report<'_>) {
+fn passes(
+    [host, main]: [&Host<'_>; 2],
+    around: Around<'_>,
+    written: &Written,
+    left: &mut usize,
+    report: &mut Report<'_>,
+) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
     let own = host.handlers.iter().filter(|_| host.head.is_some() || around.alone);
     let handlers: Vec<&Found<'_>> = own.chain(handlers::inherited(host, main)).collect();
@@ -135,7 +143,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Writte
     }
     if !checks.is_empty() {
         handlers::behind(host, main, report);
-        errors::pages([host, main], &handlers, report);
+        errors::pages([host, main], &handlers, left, report);
     }
     if host.passes.is_empty() || checks.is_empty() {
         return;

@@ -5,6 +5,7 @@ use crate::apache::places::{begins, files, is_found};
 use crate::apache::{handlers, hosts};
 use crate::directive::Directive;
 use crate::is_listed;
+use crate::report::At;
 
 /// What runs no service for a path: it is for a handler that something else chooses, for other methods, or for other hosts.
 const NOT_BY_PATH: &str = "action dav h2proxyrequests proxyrequests script";
@@ -23,6 +24,7 @@ pub(super) struct Page<'p, 't> {
     main: &'p Host<'t>,
     /// The `Alias` that says which file it is.
     alias: Option<&'p Found<'t>>,
+    away: Away,
 }
 
 // === impl Page ===
@@ -37,7 +39,18 @@ impl<'p, 't> Page<'p, 't> {
                 _ => false,
             }
         });
-        Self { path, host, main, alias: aliases.next() }
+        let away = Away::read(path, host.others.iter().chain(&main.others));
+        Self { path, host, main, alias: aliases.next(), away }
+    }
+
+    /// How many lines are looked at for a path, at most.
+    pub(super) fn steps(host: &Host<'_>, main: &Host<'_>, handlers: usize) -> usize {
+        let kept = host.kept.len() + main.kept.len() + 1;
+        2 * (1
+            + host.others.len()
+            + main.others.len()
+            + handlers
+            + kept.saturating_mul(host.passes.len() + main.passes.len()))
     }
 
     /// Whether a service gets it.
@@ -72,7 +85,7 @@ impl<'p, 't> Page<'p, 't> {
         let mut lines = self.around().filter(|found| found.directive.name() == "fallbackresource");
         let line = lines.find(|found| found.may_count_for(self.path, self.file().as_deref()))?.directive;
         let to = line.argument(1);
-        (!is_file && to.starts_with('/')).then(|| Self { path: to, alias: None, ..self })
+        (!is_file && to.starts_with('/')).then(|| Self::read(to, self.host, self.main))
     }
 
     /// Whether it is passed on in a host, which takes over what the server around it passes on.
@@ -130,19 +143,44 @@ impl<'p, 't> Page<'p, 't> {
 
     /// Whether a location around this path takes what `handler` chose away again: `SetHandler default-handler`.
     fn is_kept(self, handler: &Found<'_>) -> bool {
-        let by_name = names_files(handler.directive) || handler.directive.name() == "forcetype";
-        let by_handler = by_name || handler.directive.name() == "sethandler";
-        self.around().filter(|found| found.counts_for(self.path)).any(|found| {
+        let line = handler.directive;
+        let by_name = names_files(line) || line.name() == "forcetype";
+        let later = |away: Option<At>| away.is_some_and(|at| !handler.is_placed() || at > line.at);
+        (by_name || line.name() == "sethandler") && later(self.away.by_handler)
+            || line.name() == "sethandler" && later(self.away.by_none)
+            || handlers::is_passenger(line) && later(self.away.by_switch)
+    }
+}
+
+/// The last lines in the locations around a path by which no service gets it.
+#[derive(Clone, Copy, Default)]
+struct Away {
+    /// `SetHandler default-handler`.
+    by_handler: Option<At>,
+    /// `SetHandler none`: types and endings count again.
+    by_none: Option<At>,
+    /// `PassengerEnabled off`.
+    by_switch: Option<At>,
+}
+
+// === impl Away ===
+
+impl Away {
+    fn read<'f, 't: 'f>(path: &str, lines: impl Iterator<Item = &'f Found<'t>>) -> Self {
+        let mut away = Self::default();
+        for found in lines.filter(|found| matches!(found.directive.name(), "sethandler" | "passengerenabled")) {
             let first = found.directive.argument(1).to_ascii_lowercase();
-            let later = !handler.is_placed() || found.directive.at > handler.directive.at;
-            match found.directive.name() {
-                "sethandler" => by_handler && later && handlers::gives_files(&first) && !(by_name && first == "none"),
-                "passengerenabled" => {
-                    !by_handler && later && first == "off" && handlers::is_passenger(handler.directive)
-                }
-                _ => false,
+            let last = match (found.directive.name(), first.as_str()) {
+                ("passengerenabled", "off") => &mut away.by_switch,
+                ("sethandler", "none") => &mut away.by_none,
+                ("sethandler", handler) if handlers::gives_files(handler) => &mut away.by_handler,
+                _ => continue,
+            };
+            if found.counts_for(path) {
+                *last = (*last).max(Some(found.directive.at));
             }
-        })
+        }
+        away
     }
 }
 
