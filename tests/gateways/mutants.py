@@ -129,6 +129,19 @@ MUTANTS = [
         ("apache", "    ProxyPass \"/\"", "    SetInputFilter INFLATE\n    ProxyPass \"/\""),
         ("apache", "    ProxyPass \"/\"", "    ErrorDocument 403 /denied\n    ProxyPass \"/\""),
         ("apache", "    ProxyPass \"/\"", "    MergeTrailers On\n    ProxyPass \"/f/\" \"fcgi://127.0.0.1:9001/f/\"\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    <Location \"/*\">\n    ErrorDocument 403 /denied?x\n    </Location>\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n",
+         "    WSGIScriptAlias / /srv/x.wsgi\n    ErrorDocument 403 /denied\n"),
+        ("apache", "    ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n",
+         "    <FilesMatch \".+\\.ph(?:ar|p|tml)$\">\n    SetHandler application/x-httpd-php\n    </FilesMatch>\n    ErrorDocument 403 /denied.php\n"),
+        ("apache", "    ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n", "    ForceType \"proxy:http://127.0.0.1:9000\"\n"),
+        ("apache", "    ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n",
+         "    <Location \"/\">\n    SetHandler \"proxy:ajp://127.0.0.1:8009\"\n    </Location>\n"),
+        # a path that the gateway writes
+        ("nginx", "proxy_pass http://service;", "proxy_set_header X-Original-URL /x; proxy_pass http://service;"),
+        ("caddy", "\t\treverse_proxy 127.0.0.1:9000 {", "\t\treverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up X-Original-URL /x"),
+        ("haproxy", "\nbackend app\n", "\nbackend app\n    http-request set-header X-Original-URL /x\n"),
+        ("caddy", "\tadmin off\n", "\tadmin off\n\tservers {\n\t\ttimeouts {\n\t\t\tfoo 1s\n\t\t}\n\t}\n"),
         # grpcWeb, Lua, trailers, copies, bytes
         ("haproxy", "lua-load /etc/haproxy/palisade.lua", "lua-load /etc/haproxy/auth.lua"),
         ("haproxy", "    http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found }\n", ""),
@@ -139,6 +152,10 @@ MUTANTS = [
     ("traefik", "the_configurations_of_the_pages", [
         ("      middlewares: [palisade]\n", "      middlewares: [palisade, web]\n"),
         ("  middlewares:\n", "  middlewares:\n    web: {grpcWeb: {allowOrigins: [\"*\"]}}\n"),
+    ]),
+    ("traefik", "the_configurations_of_the_pages", [
+        ("      middlewares: [palisade]\n", "      middlewares: [palisade, path]\n"),
+        ("  middlewares:\n", "  middlewares:\n    path: {headers: {customRequestHeaders: {X-Original-URL: /x}}}\n"),
     ]),
     # ---- certificates
     ("envoy", "certificates_through_envoy", "require_client_certificate: true", "require_client_certificate: false"),

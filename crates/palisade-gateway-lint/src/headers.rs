@@ -48,12 +48,38 @@ pub(super) fn is_override(header: &str) -> bool {
     asks(header).is_some_and(|asks| asks != Asks::Url)
 }
 
-/// Whether writing this into the request makes the service take another one than was checked. A fixed path, host or part
-/// of a URL is the author's own; a method and a function never are the client's.
+/// Headers of paths that say where a service is mounted, or how it gives out files, and two whose names parameters of FastCGI
+/// have. A fixed value is the author's own.
+const MOUNTS: &[&str] = &[
+    "daphne-root-path",
+    "path-info",
+    "script-name",
+    "x-accel-mapping",
+    "x-forwarded-script-name",
+    "x-script-name",
+    "x-sendfile-type",
+    "x-traversal-path",
+    "x-vhm-root",
+];
+
+/// Whether a header says where a service is mounted, or its like.
+pub(super) fn is_mount(header: &str) -> bool {
+    MOUNTS.iter().any(|name| same_name(header, name))
+}
+
+/// Whether a value is a path of the gateway's own, or begins as one: no variable of a gateway begins with `/`, and of a URL
+/// with a variable the path may be that of the request.
+fn is_fixed(value: &str) -> bool {
+    value.starts_with('/') || !value.contains(['$', '%', '{', '\\'])
+}
+
+/// Whether writing this into the request makes the service take another one than was checked. A fixed host or part of a URL
+/// is the author's own; a method, a function and a fixed path never are the client's.
 pub(super) fn overrides(header: &str, value: &str, from_client: bool) -> bool {
     !value.is_empty()
         && match asks(header) {
             Some(Asks::Method | Asks::Function) => true,
+            Some(Asks::Path | Asks::Target) if is_fixed(value) && !is_mount(header) => true,
             Some(Asks::Path | Asks::Target | Asks::Host | Asks::Server | Asks::Url) => from_client,
             None => false,
         }
@@ -143,6 +169,12 @@ mod tests {
         assert!(overrides("Next-Action", "7f", false));
         assert!(overrides("X-Request-URI", "$arg_u", true));
         assert!(!overrides("X-Request-URI", "$request_uri", false));
+        assert!(overrides("X-Request-URI", "/x$request_uri", false));
+        assert!(overrides("X_Original_URL", "https://app.test/x", false));
+        assert!(!overrides("X-Original-URL", "https://%[req.hdr(host)]%[pathq]", false));
+        assert!(!overrides("X-Accel-Mapping", "/srv/=/files/", false));
+        assert!(!overrides("X-Script-Name", "/app", false));
+        assert!(overrides("X-Script-Name", "$arg_a", true));
         assert!(!overrides("X-Forwarded-Host", "app.test", false));
         assert!(overrides("X-Forwarded-Proto", "$arg_p", true));
         assert!(!overrides("X-Forwarded-Prefix", "/api", false));

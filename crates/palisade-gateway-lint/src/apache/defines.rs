@@ -12,7 +12,9 @@ const MOST_BYTES: usize = 1 << 20;
 /// Directives by which a request goes on or is changed: of what is not known there, nothing can be said.
 const CONCERNED: &[&str] = &[
     "addhandler",
+    "addtype",
     "balancermember",
+    "forcetype",
     "proxypass",
     "proxypassmatch",
     "requestheader",

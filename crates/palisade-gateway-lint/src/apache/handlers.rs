@@ -65,6 +65,16 @@ pub(super) fn passenger<'f, 't>(lines: &'f [Found<'t>], around: Passenger) -> im
     named.or(of_app).filter(|_| !off).into_iter()
 }
 
+/// Whether a directive says that Passenger runs an application.
+pub(super) fn is_passenger(line: &Directive) -> bool {
+    matches!(line.name(), "passengerenabled" | "documentroot") || is_listed(PASSENGER, line.name())
+}
+
+/// Whether a handler, in small letters, gives out files or pages of Apache's own.
+pub(super) fn gives_files(handler: &str) -> bool {
+    is_listed(FILES, handler)
+}
+
 /// Whether the name of a directive says that it runs a service.
 pub(super) fn is_named(name: &str) -> bool {
     is_listed(NAMED, name)
@@ -75,8 +85,7 @@ fn name(directive: &Directive) -> Option<String> {
     let first = directive.argument(1).to_ascii_lowercase();
     let off = matches!(first.as_str(), "off" | "none");
     let php = |kind: &str| kind.contains("x-httpd-php");
-    let chosen =
-        |handler: &str| (!is_listed(FILES, handler) && !handler.starts_with("proxy:")).then(|| handler.to_owned());
+    let chosen = |handler: &str| (!gives_files(handler) && !handler.starts_with("proxy:")).then(|| handler.to_owned());
     match directive.name() {
         "proxyrequests" => (!off).then(|| directive.name().to_owned()),
         "sethandler" | "addhandler" => chosen(&first),

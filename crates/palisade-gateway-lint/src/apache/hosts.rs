@@ -1,6 +1,6 @@
 //! Virtual hosts, with what in them asks the sidecar and what passes requests on.
 
-use crate::apache::handlers;
+use crate::apache::{handlers, places};
 use crate::directive::Directive;
 
 /// A directive and the containers around it, without that of its host.
@@ -77,13 +77,15 @@ pub(super) fn flags(rule: &Directive) -> Vec<String> {
     text.split(',').map(|flag| flag.trim().to_owned()).collect()
 }
 
-/// Whether a handler passes requests on: `SetHandler "proxy:http://..."`, `[H=proxy:fcgi://...]`.
+/// Whether a handler passes requests on: `SetHandler "proxy:http://..."`, `[H=proxy:fcgi://...]`. Of a file without a handler
+/// the type is one.
 pub(super) fn by_handler(directive: &Directive) -> bool {
     let proxy = |handler: &str| handler.to_ascii_lowercase().starts_with("proxy:");
     match directive.name() {
-        "sethandler" | "addhandler" => proxy(directive.argument(1)),
+        "sethandler" | "addhandler" | "forcetype" | "addtype" => proxy(directive.argument(1)),
         "rewriterule" => flags(directive).iter().any(|flag| {
-            flag.split_once('=').is_some_and(|(kind, handler)| matches!(kind, "h" | "handler") && proxy(handler))
+            let kinds = ["h", "handler", "t", "type"];
+            flag.split_once('=').is_some_and(|(kind, handler)| kinds.contains(&kind) && proxy(handler))
         }),
         _ => false,
     }
@@ -141,10 +143,25 @@ impl<'t> Found<'t> {
         self.around.last().map(|container| container.words.join(" ")).unwrap_or_default()
     }
 
-    /// Whether it is for files of some names alone.
-    pub(super) fn is_for_files(&self) -> bool {
-        self.directive.name() == "addhandler"
-            || self.around.iter().any(|container| matches!(container.name(), "files" | "filesmatch"))
+    /// Whether it counts where a condition holds alone.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.around.iter().any(|container| matches!(container.name(), "if" | "elseif" | "else"))
+    }
+
+    /// Whether it counts for some paths or files alone, or stands so.
+    pub(super) fn is_placed(&self) -> bool {
+        let places = ["location", "locationmatch", "files", "filesmatch"];
+        self.around.iter().any(|container| places.contains(&container.name()))
+    }
+
+    /// Whether it may count for a path, which stands for `file` if that is known.
+    pub(super) fn may_count_for(&self, path: &str, file: Option<&str>) -> bool {
+        self.around.iter().all(|container| places::may_hold(container, path, file))
+    }
+
+    /// Whether it surely counts for a path, by a location without a pattern.
+    pub(super) fn counts_for(&self, path: &str) -> bool {
+        self.location().is_some_and(|location| location.argument(1) != "~" && places::is_in(location.argument(1), path))
     }
 
     /// Whether it counts in all of a host that gives out `root`.

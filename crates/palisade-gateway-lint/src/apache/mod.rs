@@ -14,6 +14,8 @@ mod inside;
 mod names;
 mod parse;
 mod peers;
+mod places;
+mod served;
 
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, body_changed, is_of_body, is_override, names_caller, overrides};
@@ -47,11 +49,13 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     };
     let (written, firsts) = (Written::read(&hosts), Firsts::read(virtuals));
     let members = inside::members(&tree);
+    let mut left = errors::MOST;
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
         handlers::manager(host, main, &mut report);
         let one = names::has_one(host, &firsts);
-        passes(host, main, Around { alone: virtuals.is_empty(), one, members: &members }, &written, &mut report);
+        let around = Around { alone: virtuals.is_empty(), one, members: &members };
+        passes([host, main], around, &written, &mut left, &mut report);
         for found in &host.others {
             other(found, one, &written, &mut report);
         }
@@ -106,10 +110,17 @@ struct Around<'a> {
 }
 
 /// What passes requests on to a service, or runs one. Of what stands around virtual hosts, handlers count in these.
-fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Written, report: &mut Report<'_>) {
+fn passes(
+    [host, main]: [&Host<'_>; 2],
+    around: Around<'_>,
+    written: &Written,
+    left: &mut usize,
+    report: &mut Report<'_>,
+) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
     let own = host.handlers.iter().filter(|_| host.head.is_some() || around.alone);
-    let all = host.passes.iter().chain(own).chain(handlers::inherited(host, main));
+    let handlers: Vec<&Found<'_>> = own.chain(handlers::inherited(host, main)).collect();
+    let all = host.passes.iter().chain(handlers.iter().copied());
     let open: Vec<&Found<'_>> = all.filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
     if let Some(pass) = open.first() {
         match checks.first() {
@@ -132,10 +143,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Writte
     }
     if !checks.is_empty() {
         handlers::behind(host, main, report);
-    }
-    let passes = !host.passes.is_empty() || !main.passes.is_empty();
-    if passes && !checks.is_empty() {
-        errors::pages(host, main, report);
+        errors::pages([host, main], &handlers, left, report);
     }
     if host.passes.is_empty() || checks.is_empty() {
         return;
@@ -188,7 +196,8 @@ fn path(pass: &Found<'_>, members: &[(&str, &str)], written: &Written, report: &
         );
     }
     // the first part of what is behind the scheme names the service, unless all of it is a variable
-    let at = if directive.name() == "sethandler" || directive.argument(2).is_empty() { 1 } else { 2 };
+    let at =
+        if matches!(directive.name(), "sethandler" | "forcetype") || directive.argument(2).is_empty() { 1 } else { 2 };
     let whole = if url.is_empty() { directive.argument(at) } else { url };
     let rest = whole.split_once("://").map_or(whole, |(_, rest)| rest);
     let service = rest.split('/').next().unwrap_or_default();
@@ -213,7 +222,7 @@ fn path(pass: &Found<'_>, members: &[(&str, &str)], written: &Written, report: &
         }
         of.all(|(_, member)| path_of(member).trim_end_matches('/').to_owned() + path == local)
     });
-    if plain && hosts::by_handler(directive) {
+    if (plain || target.eq_ignore_ascii_case("ajp")) && hosts::by_handler(directive) {
         report.warn(
             "apache-path-rewritten",
             directive.at,

@@ -18,6 +18,12 @@ const KNOWN: &str = "acme_ca acme_ca_root acme_dns acme_eab admin auto_https cer
 /// What may stand around the connections of a server.
 const WRAPPERS: &str = "http_redirect proxy_protocol tls";
 
+/// How long a server waits for what.
+const TIMEOUTS: &str = "idle read_body read_header write";
+
+/// What may be said of the numbers of requests.
+const METRICS: &str = "per_host";
+
 /// What may be said of a server.
 const OF_SERVERS: &str = "0rtt client_ip_headers enable_full_duplex keepalive_count keepalive_idle keepalive_interval \
     listener_wrappers log_credentials max_header_size metrics name packet_conn_wrappers protocol protocols strict_sni_host \
@@ -25,13 +31,20 @@ const OF_SERVERS: &str = "0rtt client_ip_headers enable_full_duplex keepalive_co
 
 pub(super) fn lint(sites: &Sites, services: &HashSet<String>, report: &mut Report<'_>) {
     let servers = || sites.options.iter().filter(|option| option.name() == "servers").flat_map(Directive::body);
-    let wrappers = servers().filter(|line| line.name() == "listener_wrappers").flat_map(Directive::body);
+    let within = |name: &'static str, known: &'static str| {
+        let inner = servers().filter(move |line| line.name() == name).flat_map(Directive::body);
+        inner.filter(move |line| !is_listed(known, line.name()))
+    };
     let (layers, others): (Vec<_>, Vec<_>) = sites
         .options
         .iter()
         .filter(|option| !is_listed(KNOWN, option.name()))
         .chain(servers().filter(|option| !is_listed(OF_SERVERS, option.name())))
-        .chain(wrappers.filter(|wrapper| !is_listed(WRAPPERS, wrapper.name())))
+        .chain(within("listener_wrappers", WRAPPERS))
+        // Caddy has none for packets
+        .chain(within("packet_conn_wrappers", ""))
+        .chain(within("timeouts", TIMEOUTS))
+        .chain(within("metrics", METRICS))
         .partition(|option| option.name() == "layer4");
     for option in others {
         report.not_checked(

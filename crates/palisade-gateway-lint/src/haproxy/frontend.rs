@@ -325,9 +325,9 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, rep
             report.warn("haproxy-content-type-changed", at, &body_changed(told), BODY_HELP);
         }
     }
-    // a path that is decoded is not the one that was checked
-    let decoded = is_path(name) && value.contains("url_dec");
-    let of_client = chosen::of_client_in(name, value, written) || decoded;
+    // a path that is decoded is not the one that was checked, nor one that stands here
+    let another = is_path(name) && (value.contains("url_dec") || value.starts_with("%[str("));
+    let of_client = chosen::of_client_in(name, value, written) || another;
     chosen::lint(rule, after, written, report);
     if after && sets && overrides(name, value, of_client) {
         report.warn(

@@ -238,7 +238,9 @@ fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &m
         // a path that nginx decoded is not the one that was checked
         let decoded = |variable: &str| DECODED.contains(&variable);
         let other_path = !is_parameter(set, pass) && is_path(name) && reads(value, &decoded, block, known);
-        if overrides(name, value, of_client) || (url && of_client) || other_path {
+        let writes = |value: &str| overrides(name, value, of_client);
+        let written = writes(value) || resolved(value, block).iter().any(|value| writes(value));
+        if written || (url && of_client) || other_path {
             report.warn(
                 "nginx-override-set",
                 set.at,

@@ -146,6 +146,11 @@ fn files() -> Vec<(Gateway, String, &'static str)> {
         (Gateway::Caddy, format!("{snippets}:80 {{\n\timport s0\n}}\n"), "it comes to too many directives"),
         (Gateway::Caddy, "{\"apps\": {\"http\": {}}}".to_owned(), "this is Caddy's JSON"),
         (
+            Gateway::Apache,
+            format!("LuaHookAccessChecker /a check early\n{}", "ErrorDocument 403 /a\n".repeat(4000)),
+            "there are too many lines to look at this page for errors",
+        ),
+        (
             Gateway::Haproxy,
             format!("defaults\n mode http\n{}", " maxconn 1\n".repeat(20_001)),
             "there are too many lines",

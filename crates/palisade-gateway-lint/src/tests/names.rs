@@ -6,6 +6,7 @@ use palisade_routes::overrides::{Asks, headers};
 use super::behind::mutated;
 use super::pages::{block, page};
 use super::*;
+use crate::headers::is_mount;
 use crate::pattern::may_match;
 
 /// What our pages say in the place of the client's own where the sidecar is asked, and how they keep that from the service.
@@ -101,64 +102,88 @@ fn each_name_is_missed_where_the_sidecar_does_not_see_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Where a gateway writes a header behind the check: the page, what stands there, what comes in its place with `<H>` for the name,
+/// `<P>` for that of its parameter and `<V>` for the value, a value of the client's, and the rule.
+const WRITTEN: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "nginx",
+        "proxy_pass http://service;",
+        "proxy_set_header <H> <V>; proxy_pass http://service;",
+        "$arg_a",
+        "nginx-override-set",
+    ),
+    (
+        "caddy",
+        "\t\treverse_proxy 127.0.0.1:9000 {",
+        "\t\treverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up <H> <V>",
+        "{query.a}",
+        "caddy-override-set",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nbackend app\n    http-request set-header <H> <V>\n",
+        "%[url_param(a)]",
+        "haproxy-override-set",
+    ),
+    (
+        "haproxy",
+        "    server app1 127.0.0.1:9000",
+        "    use-fcgi-app php\n    server app1 127.0.0.1:9000\nfcgi-app php\n    docroot /srv\n    set-param HTTP_<P> <V>\n",
+        "%[url_param(a)]",
+        "haproxy-override-set",
+    ),
+    (
+        "apache",
+        "    ProxyPass \"/\"",
+        "    RequestHeader set <H> <V>\n    ProxyPass \"/\"",
+        "expr=%{QUERY_STRING}",
+        "apache-override-set",
+    ),
+    (
+        "envoy",
+        "route: {cluster: app}",
+        "route: {cluster: app}\n                          request_headers_to_add: [{header: {key: <H>, value: \"<V>\"}}]",
+        "%REQ(x-a)%",
+        "envoy-override-set",
+    ),
+];
+
+/// Whether a rule is broken where a gateway gives a header this value.
+fn is_found(header: &str, value: &str, (name, from, to, _, rule): &(&str, &str, &str, &str, &str)) -> bool {
+    let parameter = header.to_ascii_uppercase().replace('-', "_");
+    let to = to.replace("<H>", header).replace("<P>", &parameter).replace("<V>", value);
+    rules(&mutated(name, &[(from, &to)])).contains(rule)
+}
+
 #[test]
 fn each_name_is_found_where_the_client_writes_it_behind_the_check() {
-    const APACHE: &str = "    ProxyPass \"/\"";
-    const ENVOY: &str = "route: {cluster: app}";
-    const HAPROXY: &str = "\nbackend app\n";
-    const CADDY: &str = "\t\treverse_proxy 127.0.0.1:9000 {";
+    for (header, _) in headers() {
+        for place in WRITTEN {
+            assert!(is_found(header, place.3, place), "{place:?}: {header}");
+        }
+    }
+}
+
+/// What is fixed is the author's own, but for a method, a function and a path.
+#[test]
+fn each_name_of_another_request_is_found_where_the_gateway_writes_it() {
     let mut wrong = Vec::new();
     for (header, asks) in headers() {
-        let of_host = asks == Asks::Host;
-        for (name, from, to, rule) in [
-            (
-                "nginx",
-                "proxy_pass http://service;",
-                format!("proxy_set_header {header} $arg_a; proxy_pass http://service;"),
-                "nginx-override-set",
-            ),
-            ("caddy", CADDY, format!("{CADDY}\n\t\t\theader_up {header} {{query.a}}"), "caddy-override-set"),
-            (
-                "haproxy",
-                HAPROXY,
-                format!("{HAPROXY}    http-request set-header {header} %[url_param(a)]\n"),
-                "haproxy-override-set",
-            ),
-            (
-                "haproxy",
-                "    server app1 127.0.0.1:9000",
-                format!(
-                    "    use-fcgi-app php\n    server app1 127.0.0.1:9000\nfcgi-app php\n    docroot /srv\n    set-param HTTP_{} \
-                     %[url_param(a)]\n",
-                    header.to_ascii_uppercase().replace('-', "_")
-                ),
-                "haproxy-override-set",
-            ),
-            (
-                "apache",
-                APACHE,
-                format!("    RequestHeader set {header} expr=%{{QUERY_STRING}}\n{APACHE}"),
-                "apache-override-set",
-            ),
-            (
-                "envoy",
-                ENVOY,
-                format!(
-                    "{ENVOY}\n                          request_headers_to_add: [{{header: {{key: {header}, value: \"%REQ(x-a)%\"}}}}]"
-                ),
-                "envoy-override-set",
-            ),
-        ] {
-            if !rules(&mutated(name, &[(from, &to)])).contains(rule) {
-                wrong.push(format!("{name}: {header}: no {rule}"));
-            }
+        let expected = match asks {
+            Asks::Method | Asks::Function => true,
+            Asks::Path | Asks::Target => !is_mount(header),
+            Asks::Host | Asks::Server | Asks::Url => false,
+        };
+        for place in WRITTEN.iter().filter(|place| is_found(header, "/x", place) != expected) {
+            wrong.push(format!("{place:?}: {header}"));
         }
         let set = format!("  middlewares:\n    m: {{headers: {{customRequestHeaders: {{{header}: abc}}}}}}\n");
         let found = mutated("traefik", &[("  middlewares:\n", &set), ("[palisade]", "[palisade, m]")]);
+        let of_host = asks == Asks::Host;
         let rule = if of_host { "traefik-host-changed" } else { "traefik-override-set" };
-        // what is fixed there is the author's own, but for a method and a function; `Forwarded` may name no host
-        let expected = matches!(asks, Asks::Method | Asks::Function) || (of_host && header != "forwarded");
-        if rules(&found).contains(rule) != expected {
+        // `Forwarded` may name no host
+        if rules(&found).contains(rule) != (expected || (of_host && header != "forwarded")) {
             wrong.push(format!("traefik: {header}: {found:#?}"));
         }
     }

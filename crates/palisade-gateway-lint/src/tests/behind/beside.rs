@@ -115,7 +115,13 @@ pub(super) const FOUND: &[Group] = &[
         from: OPTION,
         to: "\tadmin off\n\t<>\n",
         rule: "not-checked",
-        cases: &["servers {\n\t\tfoo bar\n\t}", "servers :443 {\n\t\ttimeouts {\n\t\t\tidle 1m\n\t\t}\n\t\tmine\n\t}"],
+        cases: &[
+            "servers {\n\t\tfoo bar\n\t}",
+            "servers {\n\t\ttimeouts {\n\t\t\tfoo 1s\n\t\t}\n\t}",
+            "servers {\n\t\tmetrics {\n\t\t\tper_path\n\t\t}\n\t}",
+            "servers {\n\t\tpacket_conn_wrappers {\n\t\t\tmine\n\t\t}\n\t}",
+            "servers :443 {\n\t\ttimeouts {\n\t\t\tidle 1m\n\t\t}\n\t\tmine\n\t}",
+        ],
     },
     Group {
         pages: &["caddy"],
@@ -385,7 +391,7 @@ pub(super) const ORDINARY: &[Group] = &[
         rule: "not-checked",
         cases: &[
             "protocols h1 h2 h3",
-            "timeouts {\n\t\t\tread_body 10s\n\t\t\tidle 2m\n\t\t}\n\t\tmax_header_size 16kb",
+            "timeouts {\n\t\t\tread_body 10s\n\t\t\tread_header 5s\n\t\t\twrite 30s\n\t\t\tidle 2m\n\t\t}\n\t\tmetrics {\n\t\t\tper_host\n\t\t}\n\t\tmax_header_size 16kb",
             "name https\n\t\ttrace\n\t\tstrict_sni_host on\n\t\tclient_ip_headers X-Forwarded-For",
         ],
     },

@@ -9,6 +9,7 @@ mod kept;
 mod pages;
 mod peers;
 mod rest;
+mod served;
 
 use super::sites::Broken;
 use super::*;
@@ -55,6 +56,7 @@ const FOUND: &[&[Group]] = &[
     bodies::FOUND,
     pages::FOUND,
     beside::FOUND,
+    served::FOUND,
 ];
 
 /// The groups in which nothing is.
@@ -68,6 +70,7 @@ const ORDINARY: &[&[Group]] = &[
     bodies::ORDINARY,
     pages::ORDINARY,
     beside::ORDINARY,
+    served::ORDINARY,
 ];
 
 /// Changes that are no finding where they are made together.
