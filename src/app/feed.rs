@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::app::pictures::{self, Newest, Taken};
-use crate::source::{Loaded, Source, Watch};
+use crate::source::{Loaded, Picture, Source, Watch};
 use crate::state::{Origin, Rejected, State};
 use crate::telemetry::{Metrics, Work, start_thread, supervised};
 use palisade_engine::model::{Diagnostic, Digest, Severity};
@@ -99,6 +99,7 @@ impl Feed {
             state: Arc::clone(&state),
             newest,
             picture: None,
+            at_put: state.seen_at_put().and_then(|kept| Picture::from_kept(&kept)),
             wishes: wishes.clone(),
             last: None,
             failed: None,
@@ -164,6 +165,8 @@ struct Loader<S> {
     newest: Newest,
     /// What they held when it did so last as far as is known here, unless they were loaded since.
     picture: Option<Taken>,
+    /// What they held when the bundle was put that the store had at the start.
+    at_put: Option<Picture>,
     wishes: mpsc::Sender<Wish>,
     /// What was last loaded and took effect, or was skipped for a later change.
     last: Option<Digest>,
@@ -321,14 +324,15 @@ impl<S: Source> Loader<S> {
         } else if skipped == Some(true) {
             self.skip(digest);
         } else {
-            match self.state.apply_load(bundle, warnings, acknowledged) {
+            let as_put = self.at_put.as_ref().map(|picture| picture.shows(&files));
+            match self.state.apply_seen(bundle, warnings, acknowledged, as_put) {
                 Ok(_) => {
                     if unseen {
                         tracing::warn!(
                             "files replace a change of the API: when the change was acknowledged not all files could be read, and what is there now is not what was loaded before; if the files were changed earlier than that, send the change again"
                         );
                     }
-                    (self.last, self.picture) = (Some(digest), None);
+                    (self.last, self.picture, self.at_put) = (Some(digest), None, None);
                 }
                 Err(Rejected::Superseded) => {
                     if self.look().is_some_and(|taken| taken.picture.shows(&files)) {

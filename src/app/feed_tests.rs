@@ -1,14 +1,17 @@
 //! When files are read again, and which change is the later one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::*;
 use crate::source::{Held, Picture, Wake};
+use crate::state::{LoadRules, StoreSettings, open_store};
 use crate::telemetry::{Metrics, ReloadResult};
 use palisade_engine::model::{Bundle, Change, PolicyNaming, PolicyText};
-use palisade_engine::{EngineSettings, Validation};
+use palisade_engine::{EngineSettings, Observers, Validation};
+use palisade_journal::Durability;
 
 type Outcome = Result<Loaded, Vec<Diagnostic>>;
 
@@ -88,9 +91,17 @@ impl Stage {
     }
 
     fn of(watching: bool) -> Self {
+        Self::stored(watching, None)
+    }
+
+    /// With a store at this path.
+    fn stored(watching: bool, store: Option<&Path>) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
-        let state = State::start(settings, metrics.clone()).unwrap();
+        let kept = |path: &Path| StoreSettings { path: path.into(), durability: Durability::Fsync, max_answers: 1 };
+        let opened = store.map(|path| open_store(&kept(path), 7).unwrap());
+        let (rules, observers) = (LoadRules::default(), Observers::default());
+        let state = State::start_stored(settings, rules, observers, metrics.clone(), opened).unwrap();
         let ((begin, begun), (outcomes, told)) = (mpsc::channel(), mpsc::channel());
         let (wake, there) = (Arc::default(), Arc::default());
         let (outcome, at) = (Mutex::new(told), Arc::clone(&there));
@@ -128,6 +139,19 @@ impl Stage {
         let change = Change::Replace(bundle(id));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(state.apply(change, Origin::Bundle)).unwrap();
+    }
+
+    /// Ends it, and begins again with the same store and files of this outcome.
+    fn again(self, watching: bool, store: &Path, outcome: Outcome) -> Self {
+        // what waits to be read is not read any more
+        drop(self.outcomes);
+        drop(self.feed);
+        self.state.close(Duration::from_secs(20));
+        let stage = Self::stored(watching, Some(store));
+        stage.begins();
+        stage.outcomes.send(outcome).unwrap();
+        stage.until("started", |stage| stage.state.snapshot().is_some());
+        stage
     }
 
     #[track_caller]
@@ -248,22 +272,26 @@ fn a_load_that_began_before_an_acknowledged_change_never_undoes_it() {
     assert!(stage.serves("later"));
 }
 
+type Files<'f> = &'f [(&'f str, &'f str)];
+
+/// What was loaded before, what was there when the API changed something, what is loaded then, and whether it counts.
+fn rounds() -> [(&'static str, [Files<'static>; 3], bool); 9] {
+    [
+        ("nothing new", [&[("a", "1")], &[("a", "1")], &[("a", "1")]], false),
+        ("changed before", [&[("a", "1")], &[("a", "2")], &[("a", "2")]], false),
+        ("changed afterwards", [&[("a", "1")], &[("a", "1")], &[("a", "2")]], true),
+        ("changed again", [&[("a", "1")], &[("a", "2")], &[("a", "3")]], true),
+        ("changed back", [&[("a", "1")], &[("a", "2")], &[("a", "1")]], true),
+        ("another changed", [&[("a", "1"), ("b", "1")], &[("a", "2"), ("b", "1")], &[("a", "2"), ("b", "2")]], true),
+        ("come", [&[("a", "1")], &[("a", "2")], &[("a", "2"), ("b", "1")]], true),
+        ("gone before", [&[("a", "1"), ("b", "1")], &[("a", "1")], &[("a", "1")]], false),
+        ("gone afterwards", [&[("a", "1"), ("b", "1")], &[("a", "1"), ("b", "1")], &[("a", "1")]], true),
+    ]
+}
+
 #[test]
 fn changes_count_in_the_order_in_which_they_were_made() {
-    type Files<'f> = &'f [(&'f str, &'f str)];
-    // what was loaded before, what was there when the API changed something, what is loaded then, and whether it counts
-    let rounds: [(&str, Files<'_>, Files<'_>, Files<'_>, bool); 9] = [
-        ("nothing new", &[("a", "1")], &[("a", "1")], &[("a", "1")], false),
-        ("changed before", &[("a", "1")], &[("a", "2")], &[("a", "2")], false),
-        ("changed afterwards", &[("a", "1")], &[("a", "1")], &[("a", "2")], true),
-        ("changed again", &[("a", "1")], &[("a", "2")], &[("a", "3")], true),
-        ("changed back", &[("a", "1")], &[("a", "2")], &[("a", "1")], true),
-        ("another changed", &[("a", "1"), ("b", "1")], &[("a", "2"), ("b", "1")], &[("a", "2"), ("b", "2")], true),
-        ("come", &[("a", "1")], &[("a", "2")], &[("a", "2"), ("b", "1")], true),
-        ("gone before", &[("a", "1"), ("b", "1")], &[("a", "1")], &[("a", "1")], false),
-        ("gone afterwards", &[("a", "1"), ("b", "1")], &[("a", "1"), ("b", "1")], &[("a", "1")], true),
-    ];
-    for (what, before, there, after, counts) in rounds {
+    for (what, [before, there, after], counts) in rounds() {
         let (stage, put) = (Stage::new(), "put");
         stage.begins();
         stage.outcomes.send(hold(&format!("{before:?}"), before)).unwrap();
@@ -285,6 +313,61 @@ fn changes_count_in_the_order_in_which_they_were_made() {
         // the next change counts in any case
         stage.settled(files("next"));
         stage.until(what, |stage| stage.serves("next"));
+    }
+}
+
+/// A start finds the same change to be the later one as a load does, whatever was not read before the end.
+#[test]
+fn a_start_counts_changes_in_the_order_in_which_they_were_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for (n, (what, [before, there, after], counts)) in rounds().into_iter().enumerate() {
+        let [of_before, of_after] = [before, after].map(|files| format!("{files:?}"));
+        // what is put, one after the other: what serves already too
+        for (way, puts) in [&["put"][..], &[&of_before], &["put", "put"], &["other", "put"]].into_iter().enumerate() {
+            for watching in [true, false] {
+                let path = dir.path().join(format!("{n} {way} {watching}.store"));
+                let stage = Stage::stored(watching, Some(&path));
+                stage.begins();
+                stage.outcomes.send(hold(&of_before, before)).unwrap();
+                stage.until("loaded", |stage| stage.serves(&of_before));
+                // the files change only before the last
+                for (left, put) in puts.iter().enumerate().map(|(n, put)| (puts.len() - n - 1, put)) {
+                    stage.put(put, if left == 0 { there } else { before });
+                }
+                let put = puts.last().unwrap();
+                let serves = if counts { &of_after } else { *put };
+                let stage = stage.again(watching, &path, hold(&of_after, after));
+                assert!(stage.serves(serves), "{what}, {puts:?}, {watching}: {:?}", stage.state.status());
+                // and the next start finds nothing new
+                let stage = stage.again(watching, &path, hold(&of_after, after));
+                assert!(stage.serves(serves), "{what}, {puts:?}, {watching}, again");
+                // while it runs as well
+                stage.load(files("next"));
+                stage.until(what, |stage| stage.serves("next"));
+            }
+        }
+    }
+}
+
+/// Files that cannot be read at a start, and then can: as they were when the bundle was put they do not replace it.
+#[test]
+fn files_that_come_after_the_start_are_compared_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for (n, (come, serves)) in [("there", "put"), ("before", "before"), ("later", "later")].into_iter().enumerate() {
+        let path = dir.path().join(format!("{n}.store"));
+        let stage = Stage::stored(true, Some(&path));
+        stage.begins();
+        stage.outcomes.send(files("before")).unwrap();
+        stage.until("loaded", |stage| stage.serves("before"));
+        stage.put("put", &[("p", "there")]);
+        let stage = stage.again(true, &path, failing());
+        assert!(stage.serves("put"));
+        stage.begins();
+        stage.outcomes.send(files(come)).unwrap();
+        stage.until("taken", |stage| {
+            stage.state.status().last_attempt.is_some_and(|attempt| attempt.problems.is_empty())
+        });
+        assert!(stage.serves(serves), "{come}: {:?}", stage.state.status());
     }
 }
 

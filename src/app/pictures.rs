@@ -39,9 +39,17 @@ pub(super) fn start(source: Arc<impl Source + 'static>, state: &State, metrics: 
                 "the files could not be looked at within {PATIENCE:?}, while the API changed something; if they were \
                  changed before that and are read after it, they replace it"
             );
-            return;
+            return None;
         };
+        let kept = picture.kept();
+        if kept.is_none() {
+            tracing::warn!(
+                "too many files could not be read to store how they are while the API changed something; if they were \
+                 changed before that and are read after the next start, they replace it"
+            );
+        }
         *to_fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(Taken { picture, at });
+        kept
     })));
     Ok(newest)
 }

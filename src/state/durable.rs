@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::state::loads::{Built, prepare};
-use crate::state::rules::{Had, names_of};
-use crate::state::store::Restored;
+use crate::state::rules::{Had, forbids_removed, names_of};
+use crate::state::store::{Put, Restored};
 use crate::state::writer::{Writer, isolated, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Rejected};
-use palisade_engine::model::{Bundle, Diagnostic, Digest, Revision};
+use palisade_engine::model::{Bundle, Diagnostic, Digest, PolicyId, Revision};
 use palisade_engine::on_big_stack;
 use palisade_journal::{Commit, Origin as BaseOrigin};
 
@@ -39,18 +39,26 @@ impl Writer {
         key: Option<&AnswerKey>,
     ) -> Result<(), Rejected> {
         let counter = applied.revision.counter;
+        let bundle = bundle.filter(|_| self.store.is_some() && origin == Origin::Bundle);
+        // files that wait to be read must not undo at the next start what is acknowledged here
+        let seen = bundle.as_ref().and_then(|_| self.look());
         let Some(store) = &mut self.store else { return Ok(()) };
-        let done = match bundle {
-            Some(bundle) if origin == Origin::Bundle => {
-                store.put(counter, &bundle, self.refused_files, key.map(|key| (key, applied)))
-            }
-            _ => store.loaded(counter, digest),
+        let done = match &bundle {
+            Some(bundle) => store.put(&Put {
+                counter,
+                bundle,
+                refused: self.refused_files,
+                seen: seen.as_deref(),
+                answer: key.map(|key| (key, applied)),
+            }),
+            None => store.loaded(counter, digest),
         };
         self.note_store();
         match done {
             Ok(()) => {
                 // a bundle that was put is all there is
                 (self.restored, self.refused_files) = (None, None);
+                (self.base, self.seen) = (Some(bundle.map_or(Origin::Files, |_| Origin::Bundle)), seen);
                 Ok(())
             }
             // files are tried again
@@ -65,6 +73,15 @@ impl Writer {
         let mut commit = Commit::new(applied.revision.counter);
         store.keep(&mut commit, key, applied);
         self.commit(&[commit]).map_err(Rejected::Store)
+    }
+
+    /// Makes durable how the files were when a bundle was put, where the store has it.
+    pub(super) fn keep_seen(&mut self, seen: Vec<u8>) {
+        if let Some(store) = self.store.as_mut().filter(|_| self.base == Some(Origin::Bundle)) {
+            store.saw(&seen);
+            self.note_store();
+            self.seen = Some(seen);
+        }
     }
 
     /// The first look at the files: what they hold is the base if it differs from what was loaded last; else the base is
@@ -86,7 +103,7 @@ impl Writer {
             if was_put && same_files {
                 self.publish_stored(&mut restored, submitted, warnings, unwanted)
             } else {
-                self.publish_loaded(bundle, digest, &restored, submitted, warnings, unwanted)
+                self.publish_loaded(bundle, digest, &mut restored, submitted, warnings, unwanted)
             }
         };
         let resumed = match catch_unwind(AssertUnwindSafe(resume)) {
@@ -108,7 +125,7 @@ impl Writer {
             }
             Err(problems) => {
                 let stored = was_put && !same_files && {
-                    self.known_files.clone_from(&restored.files);
+                    self.known_files = Some(restored.files.clone().unwrap_or_default());
                     self.publish_stored(&mut restored, submitted, Vec::new(), unwanted).is_ok()
                 };
                 if !stored {
@@ -126,7 +143,7 @@ impl Writer {
         let Some(mut restored) = self.restored.take_if(|restored| restored.base == Some(BaseOrigin::Put)) else {
             return;
         };
-        self.known_files.clone_from(&restored.files);
+        self.known_files = Some(restored.files.clone().unwrap_or_default());
         let shared = self.shared.clone();
         let stopping = || shared.stopping.load(Ordering::Acquire);
         if let Err(problems) = self.publish_stored(&mut restored, Instant::now(), Vec::new(), &stopping) {
@@ -155,6 +172,7 @@ impl Writer {
             // under an incarnation of its own the same state has a counter of its own
             self.commit(&[Commit::new(revision.counter)]).map_err(cannot_keep)?;
         }
+        self.base = Some(Origin::Bundle);
         Ok(self.resumed(built, serves, Origin::Bundle, submitted, warnings))
     }
 
@@ -163,7 +181,7 @@ impl Writer {
         &mut self,
         bundle: Bundle,
         digest: Digest,
-        restored: &Restored,
+        restored: &mut Restored,
         submitted: Instant,
         warnings: Vec<Diagnostic>,
         unwanted: &(dyn Fn() -> bool + Sync),
@@ -171,7 +189,7 @@ impl Writer {
         let same = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
         let revision = self.resumed_at(restored, same && restored.fresh.is_none() && restored.base.is_some());
         let built = self.upon(bundle, restored, revision, Origin::Files, unwanted);
-        let (built, of_files) =
+        let (mut built, of_files) =
             built.map_err(|problems| problems.into_iter().chain(warnings.clone()).collect::<Vec<_>>())?;
         if revision != restored.revision
             && let Some(store) = &mut self.store
@@ -181,7 +199,36 @@ impl Writer {
             done.map_err(cannot_keep)?;
         }
         self.files_had.entities = of_files;
+        if restored.base == Some(BaseOrigin::Put) {
+            built.forbids_removed = self.forbids_dropped(restored, &built, unwanted);
+        }
+        (self.base, self.seen) = (Some(Origin::Files), None);
         Ok(self.resumed(built, digest, Origin::Files, submitted, warnings))
+    }
+
+    /// Says that files replace a bundle that was put; the `forbid`s that decided and will not.
+    fn forbids_dropped(
+        &self,
+        restored: &mut Restored,
+        built: &Built,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Vec<PolicyId> {
+        tracing::warn!(
+            "files replace the bundle that a request put before this start: they are not as they were then; if that is not \
+             meant, put the bundle again"
+        );
+        let unread = |why: &str| {
+            tracing::warn!("which of its `forbid` policies are gone with it is not known: {why}");
+            Vec::new()
+        };
+        let put = match restored.bundle() {
+            Ok(put) => put,
+            Err(error) => return unread(&error.to_string()),
+        };
+        match self.upon(put, restored, restored.revision, Origin::Bundle, unwanted) {
+            Ok((put, _)) => forbids_removed(&put.snapshot, &built.snapshot),
+            Err(problems) => unread(&problems.first().map_or_else(String::new, |first| first.message.clone())),
+        }
     }
 
     /// The revision of what is published first: that of the run before, if nothing is otherwise.
@@ -229,8 +276,8 @@ impl Writer {
     }
 
     /// Whether files are those that were loaded before what was put, when they could not be read at the start.
-    pub(super) fn knows_files(&mut self, digest: Digest) -> bool {
-        self.known_files.take().is_some_and(|known| known == digest.as_bytes())
+    pub(super) fn knows_files(&mut self, digest: Digest, as_put: Option<bool>) -> bool {
+        self.known_files.take().is_some_and(|known| as_put.unwrap_or(known == digest.as_bytes()))
     }
 
     /// Does what the store needs now and then.

@@ -34,6 +34,7 @@ struct Parts {
     kept: Option<Arc<Bundle>>,
     entities: usize,
     same_as: Option<Revision>,
+    as_put: Option<bool>,
 }
 
 impl Writer {
@@ -73,7 +74,7 @@ impl Writer {
     fn replacement(&mut self, load: Load) {
         let Load { command, digest, built, kept, entities, same_as, .. } = load;
         let Command { submitted, reply, at } = command;
-        let Submitted { change, expected, origin, read_at, warnings, held, key, .. } = submitted;
+        let Submitted { change, expected, origin, read_at, as_put, warnings, held, key, .. } = submitted;
         let shared = self.shared.clone();
         let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
         let outcome = match read_at {
@@ -86,7 +87,7 @@ impl Writer {
             _ => match self.check(&expected).map(|()| change) {
                 Ok(Change::Replace(bundle)) => {
                     let digest = digest.unwrap_or_else(|| Digest::of(&bundle));
-                    let parts = Parts { bundle, digest, built, kept, entities, same_as };
+                    let parts = Parts { bundle, digest, built, kept, entities, same_as, as_put };
                     self.replace(parts, (origin, at), warnings, key.as_ref(), &unwanted)
                 }
                 // these have a way of their own
@@ -124,9 +125,10 @@ impl Writer {
         key: Option<&AnswerKey>,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Applied, Rejected> {
-        let Parts { bundle, digest, built, kept, entities, same_as } = parts;
+        let Parts { bundle, digest, built, kept, entities, same_as, as_put } = parts;
         let current = self.shared.published.load_full();
-        if let Some(restored) = self.restored.take_if(|_| origin == Origin::Files) {
+        if let Some(mut restored) = self.restored.take_if(|_| origin == Origin::Files) {
+            restored.note_files(digest, as_put);
             let metrics = self.metrics.clone();
             let _under_way = metrics.works.begin(Work::Build);
             return self.resume(bundle, digest, restored, submitted, warnings, unwanted);
@@ -136,7 +138,7 @@ impl Writer {
             _ => names_of(&bundle),
         };
         if origin == Origin::Files
-            && self.knows_files(digest)
+            && self.knows_files(digest, as_put)
             && let Some(current) = &current
         {
             self.files_had.documents = Had::documents_of(&names);
@@ -148,12 +150,18 @@ impl Writer {
             if origin == Origin::Files {
                 self.files_had.entities = current.snapshot.entity_count();
             }
-            return self.unchanged_kept(&current.snapshot, origin, submitted, key);
+            // where it was built, it was taken out of what was handed in
+            let bundle = kept.or_else(|| built.is_none().then(|| Arc::new(bundle)));
+            return self.unchanged_kept(&current.snapshot, (origin, submitted), bundle, key);
         }
-        let (built, entities) = match built {
-            Some(built) => (built, entities),
+        let (built, entities, kept) = match built {
+            Some(built) => (built, entities, kept),
             // it was what served again and again, while others changed that: they wait for it
-            None => self.build_now(bundle, origin, unwanted),
+            None => {
+                let bundle = Arc::new(bundle);
+                let (built, entities) = self.build_now(bundle.clone(), origin, unwanted);
+                (built, entities, Some(bundle))
+            }
         };
         let missing = self.files_had.missing_from(&names);
         let built = built.and_then(|built| self.not_empty(built, origin, &missing, entities));
@@ -173,7 +181,7 @@ impl Writer {
             // what came from files is put back in other pieces. What files hold is published as theirs
             if same_as == Some(current.snapshot.revision()) {
                 self.note_serves([serves[0], Some(digest)]);
-                return self.unchanged_kept(&current.snapshot, origin, submitted, key);
+                return self.unchanged_kept(&current.snapshot, (origin, submitted), kept, key);
             }
             built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
         }
@@ -201,11 +209,11 @@ impl Writer {
     /// Builds a bundle while all others wait; also how many entities it has alone.
     fn build_now(
         &self,
-        bundle: Bundle,
+        bundle: Arc<Bundle>,
         origin: Origin,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> (Result<Built, Vec<Diagnostic>>, usize) {
-        let built = prepare(Arc::new(bundle), &self.builder, self.next_revision(), unwanted);
+        let built = prepare(bundle, &self.builder, self.next_revision(), unwanted);
         let entities = built.as_ref().map_or(0, |built| built.snapshot.entity_count());
         let served = self.shared.published.load_full().filter(|_| origin == Origin::Files);
         let built = match served.filter(|served| !served.snapshot.overlay().is_empty()) {
@@ -236,12 +244,18 @@ impl Writer {
     fn unchanged_kept(
         &mut self,
         current: &Snapshot,
-        origin: Origin,
-        submitted: Instant,
+        (origin, submitted): (Origin, Instant),
+        bundle: Option<Arc<Bundle>>,
         key: Option<&AnswerKey>,
     ) -> Result<Applied, Rejected> {
         let applied = self.unchanged(current, origin, submitted);
-        self.keep_answer(&applied, key)?;
+        let is_of_files = self.base == Some(Origin::Files) && current.overlay().is_empty();
+        if let Some(bundle) = bundle.filter(|_| is_of_files && origin == Origin::Bundle) {
+            // files that wait to be read are older than what was put, also where that changes nothing
+            self.keep_base(&applied, Digest::of(&bundle), Some(bundle), origin, key)?;
+        } else {
+            self.keep_answer(&applied, key)?;
+        }
         Ok(applied)
     }
 

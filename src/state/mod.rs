@@ -58,6 +58,9 @@ pub struct State {
     commands: mpsc::Sender<Order>,
     /// For the changes that wait or are being built.
     room: Room,
+    /// How the files were when the bundle was put that the store had.
+    // std Mutex: held for a copy
+    seen_at_put: Mutex<Option<Vec<u8>>>,
 }
 
 /// What one bundle became. Its parts are only ever replaced together.
@@ -81,7 +84,7 @@ struct Shared {
     acknowledged: AtomicU64,
     /// What is done before that.
     // std Mutex: held for a copy
-    before_answers: Mutex<Hook>,
+    before_answers: Mutex<Hook<Option<Vec<u8>>>>,
     /// Files were refused since they do not fit what changes brought.
     unfit: AtomicBool,
     /// What is done when such changes were changed.
@@ -107,7 +110,7 @@ struct Shared {
 
 /// What is done when something happens, if anything is.
 #[derive(Clone, Default)]
-struct Hook(Option<Arc<dyn Fn() + Send + Sync>>);
+struct Hook<R = ()>(Option<Arc<dyn Fn() -> R + Send + Sync>>);
 
 /// A change on its way in.
 #[derive(Debug)]
@@ -192,7 +195,7 @@ impl Drop for State {
     }
 }
 
-impl fmt::Debug for Hook {
+impl<R> fmt::Debug for Hook<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Hook").field(&self.0.is_some()).finish()
     }
@@ -235,6 +238,7 @@ impl State {
         metrics.at_scrape(move |metrics| metrics.note_fallbacks(fallbacks.load(Ordering::Relaxed)));
         let (commands, queue) = mpsc::channel();
         let incarnation = opened.as_ref().map(|opened| opened.restored.revision.incarnation);
+        let seen_at_put = Mutex::new(opened.as_ref().and_then(|opened| opened.restored.seen_at_put().cloned()));
         let shared = Arc::new(Shared {
             published: ArcSwapOption::empty(),
             revision: watch::Sender::new(None),
@@ -253,7 +257,7 @@ impl State {
             skipped: Mutex::default(),
         });
         Writer::new(shared.clone(), settings, rules, observers, metrics.clone(), opened)?.start(queue)?;
-        Ok(Arc::new(Self { shared, metrics, commands, room: Room::default() }))
+        Ok(Arc::new(Self { shared, metrics, commands, room: Room::default(), seen_at_put }))
     }
 
     /// What to decide one request with, if there is anything yet. Do not hold it across an await.
@@ -298,8 +302,8 @@ impl State {
     pub fn send(&self, sent: Sent) -> Result<impl Future<Output = Result<Applied, Rejected>> + Send + use<>, Rejected> {
         let Sent { change, expected, origin, dry_run, key } = sent;
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let (read_at, warnings) = (None, Vec::new());
-        let command = Submitted { change, expected, origin, read_at, warnings, held: Some(held), dry_run, key };
+        let (read_at, as_put, warnings) = (None, None, Vec::new());
+        let command = Submitted { change, expected, origin, read_at, as_put, warnings, held: Some(held), dry_run, key };
         let answer = self.submit(command)?;
         Ok(async move { answer.await.unwrap_or(Err(Rejected::Stopped)) })
     }
@@ -333,8 +337,9 @@ impl State {
         self.shared.acknowledged.load(Ordering::Acquire)
     }
 
-    /// Says what to do on the writer's thread each time before a change of the API is acknowledged, after it took effect.
-    pub fn before_answers(&self, work: Option<Arc<dyn Fn() + Send + Sync>>) {
+    /// Says what to do on the writer's thread each time before a bundle of the API is acknowledged, after it took effect,
+    /// and before it is stored: a look at the files, in words to store with the bundle, if there are any.
+    pub fn before_answers(&self, work: Option<Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>>) {
         *self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner) = Hook(work);
     }
 
@@ -349,6 +354,13 @@ impl State {
         *self.shared.when_put.lock().unwrap_or_else(PoisonError::into_inner) = Hook(work);
     }
 
+    /// How the files were when the bundle was put that the store had at the start, in the words that were stored with it.
+    /// Can be taken once.
+    #[must_use]
+    pub fn seen_at_put(&self) -> Option<Vec<u8>> {
+        self.seen_at_put.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Applies what a load of files brought, unless more changes of the API than `acknowledged` have been. `warnings` are
     /// what the author of the files should look at. For threads outside the runtime.
     ///
@@ -360,6 +372,21 @@ impl State {
         warnings: Vec<Diagnostic>,
         acknowledged: u64,
     ) -> Result<Applied, Rejected> {
+        self.apply_seen(bundle, warnings, acknowledged, None)
+    }
+
+    /// The same, where it is known whether the files are as they were when the bundle was put that the store had at the
+    /// start: as they were then they do not replace it.
+    ///
+    /// # Errors
+    /// If it was rejected; then nothing has changed.
+    pub fn apply_seen(
+        &self,
+        bundle: Bundle,
+        warnings: Vec<Diagnostic>,
+        acknowledged: u64,
+        as_put: Option<bool>,
+    ) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
         let (expected, origin, read_at) = (Vec::new(), Origin::Files, Some(acknowledged));
         let answer = self.submit(Submitted {
@@ -367,6 +394,7 @@ impl State {
             expected,
             origin,
             read_at,
+            as_put,
             warnings,
             held: None,
             dry_run: false,

@@ -61,6 +61,20 @@ pub(super) struct Store {
     compacting: Option<Mutex<mpsc::Receiver<Result<Compaction, OpenError>>>>,
 }
 
+/// A bundle that a request put.
+#[derive(Debug)]
+pub(super) struct Put<'p> {
+    /// Of the state; that of the state before it where it is the same.
+    pub(super) counter: u64,
+    pub(super) bundle: &'p Bundle,
+    /// The files that were there before it and did not load.
+    pub(super) refused: Option<Digest>,
+    /// How the files were, if that is known.
+    pub(super) seen: Option<&'p [u8]>,
+    /// What the request became, if it had a key.
+    pub(super) answer: Option<(&'p AnswerKey, &'p Applied)>,
+}
+
 /// What a store held when it was opened.
 #[derive(Debug)]
 pub(super) struct Restored {
@@ -71,6 +85,7 @@ pub(super) struct Restored {
     pub(super) base: Option<Origin>,
     image: Option<Image>,
     pub(super) files: Option<Vec<u8>>,
+    seen: Option<Vec<u8>>,
     overlay: Saved,
 }
 
@@ -129,8 +144,20 @@ pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenEr
 impl Restored {
     /// What the state makes of what a store held.
     pub(super) fn of(recovered: Recovered) -> Self {
-        let Recovered { incarnation, fresh, counter, base, image, files, overlay, .. } = recovered;
-        Self { revision: Revision { incarnation, counter }, fresh, base, image, files, overlay }
+        let Recovered { incarnation, fresh, counter, base, image, files, seen, overlay, .. } = recovered;
+        Self { revision: Revision { incarnation, counter }, fresh, base, image, files, seen, overlay }
+    }
+
+    /// How the files were when the base was put, if that is known.
+    pub(super) fn seen_at_put(&self) -> Option<&Vec<u8>> {
+        self.seen.as_ref().filter(|_| self.base == Some(Origin::Put))
+    }
+
+    /// Says whether files are as they were then, where that is known: else it is those that were loaded before.
+    pub(super) fn note_files(&mut self, digest: Digest, as_put: Option<bool>) {
+        if let Some(as_put) = as_put.filter(|_| self.base == Some(Origin::Put)) {
+            self.files = as_put.then(|| digest.as_bytes().to_vec());
+        }
     }
 
     /// How many words the overlay has.
@@ -266,25 +293,13 @@ impl Store {
     }
 
     /// Commits a base that a request put, and that the overlay is empty.
-    /// `answer` is what the request became, if it had a key; `seen` are files that were there before it and did not load.
-    pub(super) fn put(
-        &mut self,
-        counter: u64,
-        bundle: &Bundle,
-        seen: Option<Digest>,
-        answer: Option<(&AnswerKey, &Applied)>,
-    ) -> Result<(), String> {
-        let done = self.append_put(counter, bundle, seen, answer);
+    pub(super) fn put(&mut self, put: &Put<'_>) -> Result<(), String> {
+        let done = self.append_put(put);
         self.noted(done)
     }
 
-    fn append_put(
-        &mut self,
-        counter: u64,
-        bundle: &Bundle,
-        seen: Option<Digest>,
-        answer: Option<(&AnswerKey, &Applied)>,
-    ) -> Result<(), AppendError> {
+    fn append_put(&mut self, put: &Put<'_>) -> Result<(), AppendError> {
+        let Put { counter, bundle, refused, seen, answer } = put;
         let id = self.journal.begin_image()?;
         let mut failed = None;
         let mut pieces =
@@ -299,13 +314,19 @@ impl Store {
             let path = self.path().to_owned();
             return Err(AppendError::Failed { path, why: error.to_string() });
         }
-        let mut commit = Commit::new(counter);
-        commit.clear();
-        commit.base(Base { origin: Origin::Put, image: Some(id) });
-        if let Some(files) = seen {
+        let base = Base { origin: Origin::Put, image: Some(id) };
+        let mut commit = Commit::new(*counter);
+        if *counter > self.journal.counter() {
+            commit.clear();
+            commit.base(base);
+        } else {
+            commit.same_base(base);
+        }
+        if let Some(files) = refused {
             // as they are they must not replace it at the next start
             commit.saw_files(files.as_bytes());
         }
+        commit.put_beside(seen.unwrap_or_default());
         if let Some((key, applied)) = answer {
             self.answers.keep(&mut commit, key, applied);
         }
@@ -314,6 +335,14 @@ impl Store {
             self.journal.drop_image(id);
         }
         done
+    }
+
+    /// Notes how the files were when the base was put; what cannot be noted counts as changed afterwards.
+    pub(super) fn saw(&mut self, seen: &[u8]) {
+        let mut commit = Commit::new(self.journal.counter());
+        commit.put_beside(seen);
+        let done = self.journal.append(&[commit]);
+        let _ = self.noted(done);
     }
 
     /// Notes that files of this digest are older than what serves, and do not replace it after a restart either.

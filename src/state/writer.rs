@@ -59,6 +59,8 @@ pub(super) struct Submitted {
     pub(super) origin: Origin,
     /// How many changes of the API had been acknowledged when the files were read that it is of, if it is of files.
     pub(super) read_at: Option<u64>,
+    /// Whether they are as they were when the bundle was put that the store had at the start, where that is known.
+    pub(super) as_put: Option<bool>,
     /// The warnings of its reader.
     pub(super) warnings: Vec<Diagnostic>,
     /// Its bytes, if they count.
@@ -89,6 +91,10 @@ pub(super) struct Writer {
     pub(super) known_files: Option<Vec<u8>>,
     /// The files that were refused last, if none were loaded since: a bundle that is put is later than they.
     pub(super) refused_files: Option<Digest>,
+    /// Who brought the base that the store has, once something was published.
+    pub(super) base: Option<Origin>,
+    /// How the files were when the bundle was put that the store has as the base, where that is known.
+    pub(super) seen: Option<Vec<u8>>,
     /// The store was closed: the process ends.
     pub(super) closed: bool,
 }
@@ -107,6 +113,7 @@ impl Writer {
             None => (None, None),
         };
         let stores = store.is_some();
+        let seen = restored.as_ref().and_then(|restored| restored.seen_at_put().cloned());
         let builder = Builder { shared: shared.clone(), settings, rules, observers, metrics: metrics.clone(), stores };
         Ok(Self {
             shared,
@@ -120,6 +127,8 @@ impl Writer {
             store,
             restored,
             known_files: None,
+            base: None,
+            seen,
             refused_files: None,
             closed: false,
         })
@@ -171,12 +180,17 @@ impl Writer {
     }
 
     /// The files are looked at: as they are now, they must not undo the change. What comes after the look is later.
-    pub(super) fn acknowledge(&self) {
-        let work = self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(work) = work.0 {
-            work();
+    pub(super) fn acknowledge(&mut self) {
+        if let Some(seen) = self.look().filter(|seen| self.seen.as_ref() != Some(seen)) {
+            self.keep_seen(seen);
         }
         self.shared.acknowledged.fetch_add(1, Ordering::Release);
+    }
+
+    /// How the files are, in words to store, if anyone can say.
+    pub(super) fn look(&self) -> Option<Vec<u8>> {
+        let work = self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        work.0.and_then(|work| work())
     }
 
     /// A bundle of the API serves.

@@ -392,6 +392,42 @@ fn a_bundle_that_was_put_after_refused_files_survives() {
     assert_eq!(ages(&process), known(&[("ann", 1), ("gus", 1)]));
 }
 
+/// Files that were changed before it and still wait to be read are older: a restart must not take them instead.
+#[test]
+fn a_bundle_that_was_put_before_changed_files_were_read_survives() {
+    let forbid = format!("{POLICIES}\nforbid (principal, action, resource);");
+    let put = json!({ "policies": forbid, "schema": SCHEMA, "entities": [user("dan", 3)] }).to_string();
+    for (watch, signal) in [(true, "KILL"), (true, "TERM"), (false, "KILL"), (false, "TERM")] {
+        let watch = format!("reload.watch={watch}");
+        let start = |dir| Process::start(dir, &[STORE, "validation=strict", &watch]);
+        let mut process = start(workspace());
+        let notes = process.path("policies/notes.cedar");
+        // one that its writer holds open, one that is renamed, and one that is replaced
+        std::fs::write(&notes, "").unwrap();
+        let mut held = std::fs::OpenOptions::new().append(true).open(&notes).unwrap();
+        std::io::Write::write_all(&mut held, b"// notes").unwrap();
+        std::fs::rename(process.path("policies/p.cedar"), process.path("policies/q.cedar")).unwrap();
+        write_entities(process.dir.path(), &["gus"]);
+        let answer = process.admin().put("/v1/bundle", &put);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let dir = end(process, signal);
+        drop(held);
+        process = start(dir);
+        assert_eq!(ages(&process), known(&[("dan", 3)]), "{watch} {signal}: {}", status(&process));
+        // once more is written they are later, and the log names what is not forbidden any more
+        let dir = end(process, signal);
+        std::fs::write(dir.path().join("policies/notes.cedar"), "// more notes").unwrap();
+        process = start(dir);
+        assert_eq!(ages(&process), known(&[("gus", 1)]), "{watch} {signal}: {}", status(&process));
+        for part in [
+            "files replace the bundle that a request put before this start",
+            "forbid policies are removed: policy1, policy6",
+        ] {
+            process.until(part, |process| process.log().contains(part));
+        }
+    }
+}
+
 /// Files that are not watched, and were changed before it without a load, are older as well.
 #[test]
 fn a_bundle_that_was_put_after_files_that_are_not_watched_survives() {

@@ -114,9 +114,20 @@ impl Commit {
         self.is_other = true;
     }
 
+    /// The base is kept otherwise, and the state is the one before.
+    pub fn same_base(&mut self, base: Base) {
+        self.base = Some(base);
+    }
+
     /// The files were seen to have this digest, and the base stays: what is there now does not replace it.
     pub fn saw_files(&mut self, digest: &[u8]) {
         self.push(Record { op: Op::Files, kind: 0, extra: 0, key: digest, value: &[] });
+    }
+
+    /// The base was put while the files were as this says, in whatever words the caller has; empty where that is not known.
+    /// A base of files forgets it.
+    pub fn put_beside(&mut self, seen: &[u8]) {
+        self.push(Record { value: seen, ..Record::of(Op::Seen, 0) });
     }
 
     /// The request with this key was answered so; `expires` is a time in whatever unit the caller counts.

@@ -164,6 +164,9 @@ impl Compaction {
         if let Some(digest) = contents.files {
             Record { key: &digest, ..Record::of(Op::Files, 0) }.encode(&mut payload);
         }
+        if let Some(seen) = contents.seen {
+            Record { value: &seen, ..Record::of(Op::Seen, 0) }.encode(&mut payload);
+        }
         Record { kind: 1, ..Record::of(Op::Commit, contents.counter) }.encode(&mut payload);
         self.out.frame(LAST, &payload)?;
         Ok(self.out.at - FRAMES_AT)

@@ -18,7 +18,8 @@ pub(crate) const MAGIC: &[u8; 16] = b"palisade-journal";
 /// The format that this program writes. It reads those before it, and makes this one of them when it takes a store.
 ///
 /// 2: commits may name records that were written ahead of them.
-pub(crate) const VERSION: u32 = 2;
+/// 3: commits may say how the files were when their base was put.
+pub(crate) const VERSION: u32 = 3;
 pub(crate) const HEAD_LEN: usize = 32;
 /// Where the marks are: sectors of their own, so that a torn write spoils one of them at most.
 pub(crate) const MARKS: [u64; 2] = [512, 1024];
@@ -199,6 +200,8 @@ pub(crate) enum Op {
     Files = 10,
     /// Records that were written ahead stand here: `extra` is which, `value` how many pieces and bytes they have.
     Ahead = 11,
+    /// When the base was put the files were as `value` says, in the caller's words; empty where that is not known.
+    Seen = 12,
 }
 
 impl Op {
@@ -215,6 +218,7 @@ impl Op {
             9 => Self::Piece,
             10 => Self::Files,
             11 => Self::Ahead,
+            12 => Self::Seen,
             _ => return None,
         })
     }

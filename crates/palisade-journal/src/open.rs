@@ -40,6 +40,8 @@ pub struct Recovered {
     pub image: Option<Image>,
     /// The digest of the files that were last loaded, also where a later base was put.
     pub files: Option<Vec<u8>>,
+    /// How the files were when the base was put, if that is known.
+    pub seen: Option<Vec<u8>>,
     /// The overlay: one record a key.
     pub overlay: Saved,
     /// The answers of requests: one record a key.
@@ -205,6 +207,7 @@ pub(crate) fn recovered(file: &File, mark: Mark, contents: Contents) -> std::io:
         base,
         image,
         files: contents.files,
+        seen: contents.seen,
         overlay: Saved::new(file.try_clone()?, contents.overlay.live(file)?),
         answers: Saved::new(file.try_clone()?, contents.answers.live(file)?),
         dropped: 0,

@@ -85,6 +85,8 @@ pub(crate) struct Contents {
     pub(crate) base: Option<(Base, Option<ImageAt>)>,
     /// The digest of the files that were last loaded, whatever the base is now.
     pub(crate) files: Option<Vec<u8>>,
+    /// How the files were when the base was put, if that is known.
+    pub(crate) seen: Option<Vec<u8>>,
     pub(crate) overlay: Index,
     pub(crate) answers: Index,
     pub(crate) images: HashMap<u64, ImageAt>,
@@ -111,6 +113,7 @@ enum Step {
     Base(Base, [u64; 2]),
     Ahead(u64, [u64; 2]),
     Files(Vec<u8>),
+    Seen(Vec<u8>),
     Commit(u64, bool),
 }
 
@@ -210,6 +213,7 @@ impl Contents {
                 Step::Base(Base { origin, image }, size())
             }
             Op::Files => Step::Files(record.key.to_vec()),
+            Op::Seen => Step::Seen(record.value.to_vec()),
             Op::Commit => Step::Commit(record.extra, record.kind != 0),
             Op::Ahead => Step::Ahead(record.extra, size()),
             Op::Piece => return Err(ODD),
@@ -245,7 +249,7 @@ impl Contents {
                     }
                 };
                 if let Origin::Files(digest) = &base.origin {
-                    self.files = Some(digest.clone());
+                    (self.files, self.seen) = (Some(digest.clone()), None);
                 }
                 self.base = Some((base, image));
             }
@@ -255,6 +259,7 @@ impl Contents {
                 steps.into_iter().try_for_each(|step| self.apply(step))?;
             }
             Step::Files(digest) => self.files = Some(digest),
+            Step::Seen(seen) => self.seen = Some(seen).filter(|seen| !seen.is_empty()),
             Step::Commit(counter, is_other) => {
                 if self.commits > 0 && (counter < self.counter || is_other && counter == self.counter) {
                     return Err("a counter does not grow");

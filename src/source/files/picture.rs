@@ -94,7 +94,7 @@ impl Look {
                     // something else is read later, it counts as changed later, whatever its times
                     let same = |known: &&KnownFile| known.stamp.is_same_but_for_permissions(&file.stamp);
                     seen.sha256 = before.filter(same).map(|known| known.sha256);
-                    seen.stamp = Some(file.stamp);
+                    seen.stamp = Some(file.stamp.print());
                     look.settled &= settled;
                 }
             }

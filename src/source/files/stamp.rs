@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest as _, Sha256};
+
 /// Equal as long as a file was neither replaced nor written nor given other permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::source) struct Stamp {
@@ -38,6 +40,24 @@ impl Stamp {
             changed: system::changed(metadata),
             place: system::place(metadata),
         }
+    }
+
+    /// The same as bytes of a fixed length, for another run of the program too: equal for equal stamps.
+    pub(in crate::source) fn print(&self) -> [u8; 32] {
+        let Self { len, modified, changed: (seconds, nanoseconds), place: (device, number) } = self;
+        let modified = modified.map(|at| match at.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => (1, since),
+            Err(before) => (2, before.duration()),
+        });
+        let (kind, since) = modified.unwrap_or_default();
+        let mut sum = Sha256::new();
+        for number in [*len, kind, since.as_secs(), since.subsec_nanos().into(), *device, *number] {
+            sum.update(number.to_le_bytes());
+        }
+        for number in [seconds, nanoseconds] {
+            sum.update(number.to_le_bytes());
+        }
+        sum.finalize().into()
     }
 
     /// Which file it is, whatever its name.

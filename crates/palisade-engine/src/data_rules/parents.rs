@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::export;
+use crate::layout::is_action_type;
 use crate::model::{DataRule, hint};
 use crate::schema::{SchemaModel, Type};
 use crate::store::{Draft, Store};
@@ -42,6 +43,9 @@ pub(super) fn problems(rule: &DataRule, schema: &SchemaModel) -> Vec<String> {
 /// What is wrong with the `each_parent` of a rule, in words. Its `each` is in the schema.
 pub(super) fn unknown_parent(rule: &DataRule, schema: &SchemaModel) -> Option<String> {
     let ty = rule.each_parent.as_deref()?;
+    if is_action_type(ty) {
+        return Some(format!("`each_parent: {ty}`: actions come from the schema"));
+    }
     if schema.entity_type(ty).is_none() {
         let near = hint(ty, schema.entity_type_names());
         return Some(format!("`each_parent`: the schema declares no entity type `{ty}`{near}"));

@@ -92,6 +92,14 @@ fn rules_are_checked_against_the_schema() {
             "`each_parent`: the schema declares no entity type `A::Orgs`; did you mean `A::Org`?",
         ),
         (
+            rule("A::User", "true").replace('{', r#"{"each_parent":"Action","#),
+            "`each_parent: Action`: actions come from the schema",
+        ),
+        (
+            rule("A::User", "true").replace('{', r#"{"each_parent":"A::Action","#),
+            "`each_parent: A::Action`: actions come from the schema",
+        ),
+        (
             rule("A::Org", "true").replace('{', r#"{"each_parent":"A::User","#),
             "`each_parent`: the schema puts no `A::Org` in a `A::User`, so the rule would hold nothing",
         ),

@@ -24,6 +24,7 @@ struct Model {
     base: Option<Origin>,
     image: Option<Vec<u8>>,
     files: Option<Vec<u8>>,
+    seen: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +77,7 @@ impl Model {
                     let origin = Origin::Files(vec![*digest; 32]);
                     commit.base(Base { origin: origin.clone(), image: None });
                     (self.base, self.image, self.files) = (Some(origin), None, Some(vec![*digest; 32]));
+                    self.seen = None;
                 }
                 Change::Image(bytes) => {
                     let image = journal.begin_image().unwrap();
@@ -83,6 +85,8 @@ impl Model {
                         journal.append_image(image, piece).unwrap();
                     }
                     commit.base(Base { origin: Origin::Put, image: Some(image) });
+                    commit.put_beside(bytes);
+                    self.seen = Some(bytes.clone()).filter(|seen| !seen.is_empty());
                     (self.base, self.image) = (Some(Origin::Put), Some(bytes.clone()));
                 }
                 Change::Answered(n, expires) => {
@@ -113,7 +117,7 @@ impl Model {
 
     fn of(recovered: Recovered) -> io::Result<Self> {
         let mut model = Self { counter: recovered.counter, base: recovered.base, ..Self::default() };
-        model.files = recovered.files;
+        (model.files, model.seen) = (recovered.files, recovered.seen);
         for saved in [&recovered.overlay, &recovered.answers] {
             saved.each(|entry| {
                 let is_second = match entry {

@@ -46,9 +46,9 @@ fn what_is_no_whole_store_is_refused_by_name() {
             bytes.truncate(end);
         }),
         (
-            "the store `PATH` has format version 3, and this program reads version 2: use the program that wrote it",
+            "the store `PATH` has format version 4, and this program reads version 3: use the program that wrote it",
             |bytes| {
-                bytes[16] = 3;
+                bytes[16] = 4;
                 let sum = sum(0, &bytes[..24]);
                 bytes[24..32].copy_from_slice(&sum.to_le_bytes());
             },
@@ -90,7 +90,7 @@ fn a_store_of_an_older_version_becomes_one_of_this() {
     assert_eq!((check(&path).unwrap().version, std::fs::read(&path).unwrap()), (1, bytes));
     let (mut journal, model, begun) = open(&path, settings(Durability::Fsync, 8)).unwrap();
     assert_eq!((model.counter, model.overlay.len(), begun.incarnation), (1, 1, 7));
-    assert_eq!(check(&path).unwrap().version, 2);
+    assert_eq!(check(&path).unwrap().version, 3);
     let ahead = journal.begin_ahead().unwrap();
     let mut commit = Commit::new(2);
     commit.put(Kind::Entity, b"other", b"value");
