@@ -117,6 +117,7 @@ impl Picture {
     /// The bytes of it that a store keeps; none if they would be too many.
     #[must_use]
     pub fn kept(&self) -> Option<Vec<u8>> {
+        let within = |bytes: &Vec<u8>| bytes.len() <= MOST_KEPT;
         let whole = self.encode(|_| false);
         // one that was gone and comes back as it was counts as changed then
         Some(whole).filter(within).or_else(|| Some(self.encode(|seen| seen.gone)).filter(within))
@@ -160,10 +161,6 @@ impl Picture {
         }
         Some(picture)
     }
-}
-
-fn within(bytes: &Vec<u8>) -> bool {
-    bytes.len() <= MOST_KEPT
 }
 
 /// The next bytes, which are taken off.
