@@ -24,7 +24,7 @@ impl Kind {
     fn beginning(self) -> Option<&'static str> {
         match self {
             Self::Report(Format::Human) => None,
-            Self::Report(Format::Json) => Some("{\n  \"failed\": "),
+            Self::Report(Format::Json) => Some("{\n  \"passed\": "),
             Self::Report(Format::Junit) => {
                 Some("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"palisade\"")
             }

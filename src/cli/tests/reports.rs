@@ -70,7 +70,8 @@ fn reports_go_to_files_beside_the_one_on_the_terminal() {
         let dir = bundle(files);
         let root = at(&dir);
         let place = |name: &str| format!("{root}/{name}");
-        fs::write(place("r.xml"), "of an earlier run").unwrap();
+        let earlier = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"palisade\" of an earlier run";
+        fs::write(place("r.xml"), earlier).unwrap();
         let reports = [format!("junit={}", place("r.xml")), format!("json={}", place("r.json"))];
         let words = ["test", "-q", "-p", &root, "--report", &reports[0], "--report", &reports[1]];
         let ran = palisade(&[&words[..], flags].concat());
@@ -81,6 +82,38 @@ fn reports_go_to_files_beside_the_one_on_the_terminal() {
         let text = fs::read_to_string(place("r.json")).unwrap();
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["tests"].as_array().unwrap().len(), json, "{files:?}: {report}");
+    }
+}
+
+#[test]
+fn a_report_replaces_an_earlier_one_of_its_kind_and_nothing_else() {
+    let dir = bundle(&[]);
+    let root = at(&dir);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    let of_kind = |kind: &str, name: &str| match kind {
+        "lcov" => vec!["--coverage-lcov".to_owned(), format!("{root}/{name}")],
+        "page" => vec!["--coverage-html".to_owned(), format!("{root}/{name}")],
+        format => vec!["--report".to_owned(), format!("{format}={root}/{name}")],
+    };
+    let run = |kind: &str, name: &str| {
+        let flags = of_kind(kind, name);
+        let words: Vec<&str> =
+            ["test", "-q", "-p", &root].into_iter().chain(flags.iter().map(String::as_str)).collect();
+        palisade(&words)
+    };
+    for kind in ["human", "json", "junit", "tap", "lcov", "page"] {
+        for name in ["policies/p.cedar", "policies/tests/t.json"] {
+            let before = read(name);
+            let ran = run(kind, name);
+            assert!(ran.exit == Exit::Failure && ran.err.contains("is no report of this kind"), "{kind}: {}", ran.err);
+            assert_eq!(read(name), before, "{kind}");
+        }
+        let own = format!("report.{kind}");
+        for _ in 0..2 {
+            let ran = run(kind, &own);
+            assert_eq!(ran.exit, Exit::Success, "{kind}: {}", ran.err);
+        }
+        assert!(!read(&own).is_empty(), "{kind}");
     }
 }
 

@@ -69,7 +69,7 @@ impl<'a> AccessRequest<'a> {
         Self::from_value_beside(value, &[])
     }
 
-    /// The same where a request may have `others` besides, which were taken out of it: errors name them among what there is.
+    /// The same where a request may have `others` besides, which were taken out of it: what is near one of them is told so.
     ///
     /// # Errors
     /// If a member is missing, unknown or of the wrong type.
@@ -101,7 +101,7 @@ impl<'a> AccessRequest<'a> {
                         pointer(unknown),
                         format!(
                             "unknown member `{unknown}`; a request has {}{}",
-                            [MEMBERS, others].concat().join(", "),
+                            MEMBERS.join(", "),
                             hint(unknown, MEMBERS.iter().chain(others).copied())
                         ),
                     ));
