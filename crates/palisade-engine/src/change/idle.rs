@@ -56,7 +56,7 @@ impl Idle {
         full
     }
 
-    /// Notes a parent or a tag of an entity that is to be taken away and is not there.
+    /// Notes a parent or a tag that an update takes away from an entity that does not have it.
     pub(super) fn of_part(&mut self, uid: &Uid<'_>, member: &str, part: &str, place: Place) {
         if !self.is_full() {
             let message = format!("`{uid}` has no {part}, so removing it changed nothing");

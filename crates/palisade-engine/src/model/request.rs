@@ -69,7 +69,7 @@ impl<'a> AccessRequest<'a> {
         Self::from_value_beside(value, &[])
     }
 
-    /// The same where a request may have `others` besides, which were taken out of it: what is near one of them is told so.
+    /// The same where a request may have `others` besides, which were taken out of it: a name near one of them is reported with it.
     ///
     /// # Errors
     /// If a member is missing, unknown or of the wrong type.
