@@ -149,8 +149,8 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
     let routes: Vec<&Route> = routes().collect();
     let (mut functions, mut pages) = (asked.clone(), asked);
     let asked = functions.len();
-    functions::lint(&routes, &mut left, &mut functions);
-    captured(&routes, &mut left, &mut pages);
+    of_captures(&routes, &mut left, &mut functions, |public, others, _| functions::question(public, others));
+    of_captures(&routes, &mut left, &mut pages, captured);
     pages.extend(functions.drain(asked..));
     pages
 }
@@ -159,64 +159,64 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
 const SUFFIXES: &str = "say `service: {suffixes: format}` if it does, by which `/admin.data` is `/admin`, and deny `/_root.data`; \
     or map each with `deny`";
 
-/// Whether a route is public and takes any word somewhere.
-fn has_captures(route: &Route) -> bool {
+/// Asks of each public route that takes any word somewhere, beside what is not public on its hosts: one question a file.
+fn of_captures(
+    routes: &[&Route],
+    left: &mut usize,
+    asked: &mut Vec<Diagnostic>,
+    question: impl Fn(&Route, &[&Route], &mut usize) -> Option<Diagnostic>,
+) {
     let capture = |part: &Part| matches!(part, Part::Capture(_, Form::Any | Form::Name));
-    matches!(route.effect, Effect::Public) && route.pattern.parts.iter().any(capture)
-}
-
-/// Asks the same of public routes with captures, which take such a path where it has as many segments, or more and the
-/// route ends in `{rest*}`.
-fn captured(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
-    for public in routes.iter().filter(|route| has_captures(route)) {
-        // the first of a file is enough to ask
+    let wide = |route: &&&Route| matches!(route.effect, Effect::Public) && route.pattern.parts.iter().any(capture);
+    for public in routes.iter().filter(wide) {
         *left = left.saturating_sub(routes.len());
+        // the first of a file is enough to ask
         if *left == 0 || asked.iter().any(|one| one.origin == public.origin) {
             continue;
         }
-        let others: Vec<&&Route> = routes
-            .iter()
-            .filter(|other| !matches!(other.effect, Effect::Public) && meet(&public.hosts, &other.hosts))
-            .collect();
-        for route in others.iter().filter(|other| matches!(other.effect, Effect::Checks { .. })) {
-            let mut common = route.pattern.methods.iter().filter(|method| public.pattern.methods.contains(method));
-            let Some(method) = common.next().cloned().map(|method| [method]) else { continue };
-            let is_open = |parts: &[Part]| {
-                takes_page(public, parts, &method) && !others.iter().any(|other| takes_page(other, parts, &method))
-            };
-            *left = left.saturating_sub(others.len());
-            if *left == 0 {
-                break;
-            }
-            let page = &route.pattern.parts;
-            let literal = |word: &&str| Part::Literal((*word).to_owned());
-            // what stands behind the others is no page, but an id
-            let before = WAYS.iter().filter(|way| !functions::is_one(way));
-            let before = before.map(|way| way.iter().map(literal).chain(page.iter().cloned()).collect::<Vec<_>>());
-            let behind = LEAVES.iter().map(|leaf| page.iter().cloned().chain([literal(leaf)]).collect());
-            let mut open: Vec<String> = before
-                .chain(behind)
-                .filter(|parts| is_open(parts))
-                .map(|parts| format!("`{}`", prefix(&parts)))
-                .collect();
-            let endings =
-                if public.service.suffixes == Some(Suffixes::Exact) { endings(route, is_open) } else { Vec::new() };
-            if open.is_empty() && endings.is_empty() {
-                continue;
-            }
-            let help =
-                if open.is_empty() { SUFFIXES } else { "map each with `deny`, so that it is not the public page" };
-            open.extend(endings);
-            let message = format!(
-                "`{}` is public, and some services give {} at {} too: does this one?",
-                public.pattern,
-                route.pattern,
-                open.join(", ")
-            );
-            asked.push(ask(public, message, help));
+        let is_other = |other: &&Route| !matches!(other.effect, Effect::Public) && meet(&public.hosts, &other.hosts);
+        let others: Vec<&Route> = routes.iter().copied().filter(is_other).collect();
+        asked.extend(question(public, &others, left));
+    }
+}
+
+/// The question about pages of public routes with captures, which take such a path where it has as many segments, or more
+/// and the route ends in `{rest*}`.
+fn captured(public: &Route, others: &[&Route], left: &mut usize) -> Option<Diagnostic> {
+    for route in others.iter().filter(|other| matches!(other.effect, Effect::Checks { .. })) {
+        let mut common = route.pattern.methods.iter().filter(|method| public.pattern.methods.contains(method));
+        let Some(method) = common.next().cloned().map(|method| [method]) else { continue };
+        let is_open = |parts: &[Part]| {
+            takes_page(public, parts, &method) && !others.iter().any(|other| takes_page(other, parts, &method))
+        };
+        *left = left.saturating_sub(others.len());
+        if *left == 0 {
             break;
         }
+        let page = &route.pattern.parts;
+        let literal = |word: &&str| Part::Literal((*word).to_owned());
+        // what stands behind the others is no page, but an id
+        let before = WAYS.iter().filter(|way| !functions::is_one(way));
+        let before = before.map(|way| way.iter().map(literal).chain(page.iter().cloned()).collect::<Vec<_>>());
+        let behind = LEAVES.iter().map(|leaf| page.iter().cloned().chain([literal(leaf)]).collect());
+        let mut open: Vec<String> =
+            before.chain(behind).filter(|parts| is_open(parts)).map(|parts| format!("`{}`", prefix(&parts))).collect();
+        let endings =
+            if public.service.suffixes == Some(Suffixes::Exact) { endings(route, is_open) } else { Vec::new() };
+        if open.is_empty() && endings.is_empty() {
+            continue;
+        }
+        let help = if open.is_empty() { SUFFIXES } else { "map each with `deny`, so that it is not the public page" };
+        open.extend(endings);
+        let message = format!(
+            "`{}` is public, and some services give {} at {} too: does this one?",
+            public.pattern,
+            route.pattern,
+            open.join(", ")
+        );
+        return Some(ask(public, message, help));
     }
+    None
 }
 
 fn ask(public: &Route, message: String, help: &str) -> Diagnostic {

@@ -1,6 +1,6 @@
 //! Functions that a service runs for any page, by an id behind a path of their own.
 
-use super::{ask, has_captures, meet, prefix, takes_page};
+use super::{ask, prefix, takes_page};
 use crate::pattern::{Form, Part};
 use crate::route::{Effect, Route};
 use palisade_engine::model::Diagnostic;
@@ -23,49 +23,38 @@ pub(super) fn is_one(way: &[&str]) -> bool {
     FUNCTIONS.iter().any(|(known, _)| *known == way)
 }
 
-/// Asks of each public route with captures, beside routes that are checked, whether its service runs functions there.
-pub(super) fn lint(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
-    for public in routes.iter().filter(|route| has_captures(route)) {
-        *left = left.saturating_sub(routes.len());
-        // the first of a file is enough to ask
-        if *left == 0 || asked.iter().any(|one| one.origin == public.origin) {
-            continue;
-        }
-        let others: Vec<&&Route> = routes
-            .iter()
-            .filter(|other| !matches!(other.effect, Effect::Public) && meet(&public.hosts, &other.hosts))
-            .collect();
-        if !others.iter().any(|other| matches!(other.effect, Effect::Checks { .. })) {
-            continue;
-        }
-        let parts = &public.pattern.parts;
-        // an id is whatever the route takes there
-        let form = |at: usize| match parts.get(at) {
-            Some(Part::Capture(_, form @ (Form::Any | Form::Name))) => *form,
-            _ => Form::Any,
-        };
-        let ways = FUNCTIONS.iter().flat_map(|(way, counts)| counts.iter().map(move |count| (way, *count)));
-        let ways = ways.map(|(way, count)| {
-            let literals = way.iter().map(|word| Part::Literal((*word).to_owned()));
-            let ids = NAMES.iter().take(count).enumerate();
-            let ids = ids.map(|(at, name)| Part::Capture((*name).to_owned(), form(way.len() + at)));
-            literals.chain(ids).collect::<Vec<Part>>()
-        });
-        let is_open = |wanted: &Vec<Part>| {
-            public.pattern.methods.iter().any(|method| {
-                let method = [method.clone()];
-                takes_page(public, wanted, &method) && !others.iter().any(|other| takes_page(other, wanted, &method))
-            })
-        };
-        let open: Vec<String> = ways.filter(is_open).map(|parts| format!("`{}`", prefix(&parts))).collect();
-        if open.is_empty() {
-            continue;
-        }
-        let message = format!(
-            "`{}` is public, and some services run functions of any page at {}: does this one?",
-            public.pattern,
-            open.join(", ")
-        );
-        asked.push(ask(public, message, "map each with `deny`, so that it is not the public page"));
+/// Whether the service of a public route with captures, beside routes that are checked, runs functions there.
+pub(super) fn question(public: &Route, others: &[&Route]) -> Option<Diagnostic> {
+    if !others.iter().any(|other| matches!(other.effect, Effect::Checks { .. })) {
+        return None;
     }
+    let parts = &public.pattern.parts;
+    // an id is whatever the route takes there
+    let form = |at: usize| match parts.get(at) {
+        Some(Part::Capture(_, form @ (Form::Any | Form::Name))) => *form,
+        _ => Form::Any,
+    };
+    let ways = FUNCTIONS.iter().flat_map(|(way, counts)| counts.iter().map(move |count| (way, *count)));
+    let ways = ways.map(|(way, count)| {
+        let literals = way.iter().map(|word| Part::Literal((*word).to_owned()));
+        let ids = NAMES.iter().take(count).enumerate();
+        let ids = ids.map(|(at, name)| Part::Capture((*name).to_owned(), form(way.len() + at)));
+        literals.chain(ids).collect::<Vec<Part>>()
+    });
+    let is_open = |wanted: &Vec<Part>| {
+        public.pattern.methods.iter().any(|method| {
+            let method = [method.clone()];
+            takes_page(public, wanted, &method) && !others.iter().any(|other| takes_page(other, wanted, &method))
+        })
+    };
+    let open: Vec<String> = ways.filter(is_open).map(|parts| format!("`{}`", prefix(&parts))).collect();
+    if open.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "`{}` is public, and some services run functions of any page at {}: does this one?",
+        public.pattern,
+        open.join(", ")
+    );
+    Some(ask(public, message, "map each with `deny`, so that it is not the public page"))
 }
