@@ -33,7 +33,7 @@ pub fn without(why: &str) -> Json {
     json!({"unavailable": why})
 }
 
-/// Why there is none.
+/// Why there is no explanation.
 #[must_use]
 pub fn unavailable(error: &CheckError) -> &'static str {
     match error {

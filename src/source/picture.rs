@@ -170,7 +170,7 @@ fn take<'b, const N: usize>(bytes: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     Some(taken)
 }
 
-/// The hash of files and what they hold, in the order of their origins; none if there are none.
+/// The hash of files and what they hold, in the order of their origins; `None` without files.
 fn hash_of<'f>(files: impl Iterator<Item = (&'f String, [u8; 32])>) -> Option<[u8; 32]> {
     let mut sum = None;
     for (origin, sha256) in files {

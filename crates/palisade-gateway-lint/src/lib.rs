@@ -41,6 +41,9 @@ const DEADLINE: Duration = Duration::from_millis(100);
 /// The rule for what was not understood.
 const NOT_CHECKED: &str = "not-checked";
 
+/// What to look at where another program than the sidecar checks requests.
+const GUARDS_NO_OTHER: &str = "see that it guards no service whose requests the sidecar is asked about elsewhere";
+
 /// What is said of a program that may change a request or answer it.
 const PROGRAM: &str = "what this program makes of a request is not known here";
 

@@ -43,7 +43,7 @@ impl Plans {
         self.of_action.get(&action).map(|plan| &**plan)
     }
 
-    /// Whether there are none.
+    /// Whether no action has a plan.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.of_action.is_empty()

@@ -71,7 +71,7 @@ pub struct DataRule {
     /// A type: then `must` holds for the entity with each of its direct parents of that type.
     pub each_parent: Option<String>,
     /// A Cedar expression over `principal`, which is the entity, and `resource`, which is the parent where there is
-    /// `each_parent`. There is none only where there are `parents`.
+    /// `each_parent`. A rule with `parents` and without `each_parent` needs none.
     pub must: Option<String>,
     /// Types of entities, each with the attribute that names all direct parents of that type.
     pub parents: Vec<(String, String)>,

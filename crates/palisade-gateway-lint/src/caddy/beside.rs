@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::NOT_CHECKED;
 use crate::answers::normal;
 use crate::caddy::check;
 use crate::caddy::sites::Sites;
 use crate::directive::Directive;
 use crate::report::{At, Report};
+use crate::{GUARDS_NO_OTHER, NOT_CHECKED};
 
 /// Where a request goes on without the sidecar's check.
 struct Open {
@@ -64,7 +64,7 @@ impl Beside {
                             NOT_CHECKED,
                             at,
                             &format!("`{name}` is another check than the sidecar's: what is behind it alone is not looked at"),
-                            "see that it guards no service whose requests the sidecar is asked about elsewhere",
+                            GUARDS_NO_OTHER,
                         );
                     }
                 }

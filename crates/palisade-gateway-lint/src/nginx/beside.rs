@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::NOT_CHECKED;
 use crate::answers::{is_sidecar, normal};
 use crate::directive::Directive;
 use crate::nginx::known::Known;
@@ -10,6 +9,7 @@ use crate::nginx::scope::{Block, Matches, Server, walk};
 use crate::nginx::target::{Target, of_sidecar, resolved};
 use crate::nginx::{asked, chosen, pass, value};
 use crate::report::Report;
+use crate::{GUARDS_NO_OTHER, NOT_CHECKED};
 
 /// What is asked by another `auth_request` than the sidecar's.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(super) struct Beside {
 // === impl Beside ===
 
 impl Beside {
-    /// Looks for the checks that are not the sidecar's. There are none where nothing says which is.
+    /// Looks for the checks that are not the sidecar's. Where nothing says which one is the sidecar's, all are taken for it.
     pub(super) fn read(tree: &[Directive], servers: &[Server<'_>]) -> Self {
         let sidecars = sidecars(tree);
         let (mut found, mut ours) = (Self::default(), false);
@@ -81,7 +81,7 @@ impl Beside {
                     "`{}` is another check than the sidecar's: what is behind it alone is not looked at",
                     ask.argument(1)
                 ),
-                "see that it guards no service whose requests the sidecar is asked about elsewhere",
+                GUARDS_NO_OTHER,
             );
         }
     }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::NOT_CHECKED;
 use crate::answers::normal;
 use crate::node::Node;
 use crate::traefik::chain::{Step, ways};
 use crate::traefik::model::{Model, Provider, Router};
+use crate::{GUARDS_NO_OTHER, NOT_CHECKED};
 use palisade_engine::model::Diagnostic;
 
 /// What is known of them, where one of several `forwardAuth` is the sidecar's.
@@ -78,7 +78,7 @@ impl<'m, 'd> Beside<'m, 'd> {
                     format!(
                         "`{name}` is another check than the sidecar's: what goes through it alone is not looked at"
                     ),
-                    "see that it guards no service whose requests the sidecar is asked about elsewhere",
+                    GUARDS_NO_OTHER,
                 ));
             }
         }

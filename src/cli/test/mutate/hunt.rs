@@ -30,7 +30,7 @@ const CHUNK: usize = 16;
 pub(in crate::cli::test) struct Limits<'l> {
     /// Requests that are asked of a mutant that no test kills.
     pub requests: u64,
-    /// Patterns of the policies that are changed; all where there are none.
+    /// Patterns of the policies that are changed; without any, all are.
     pub only: &'l [String],
 }
 
