@@ -109,13 +109,13 @@ impl<'d> Compiler<'d> {
             self.ops.push(Op::Const(cell));
             return Ok(());
         }
+        if let Some((source, of)) = self.direct(expression) {
+            self.ops.push(Op::Load(source, of));
+            return Ok(());
+        }
         match expression.expr_kind() {
-            ExprKind::Lit(_) => return Err(NotCovered),
-            ExprKind::Var(Var::Principal) => self.ops.push(Op::Principal),
-            ExprKind::Var(Var::Action) => self.ops.push(Op::Action),
-            ExprKind::Var(Var::Resource) => self.ops.push(Op::Resource),
-            ExprKind::Var(Var::Context) => self.ops.push(Op::Context),
-            ExprKind::Slot(id) => self.ops.push(Op::Slot(u8::from(*id != SlotId::principal()))),
+            // constants, and what is had in one step, are done
+            ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) => return Err(NotCovered),
             ExprKind::If { test_expr, then_expr, else_expr } => {
                 self.expression(test_expr)?;
                 let unless = self.hole();
@@ -140,17 +140,9 @@ impl<'d> Compiler<'d> {
                 self.ops.push(op);
             }
             ExprKind::GetAttr { expr, attr } => {
+                self.expression(expr)?;
                 let name = self.draft.attribute_id(attr);
-                let op = match expr.expr_kind() {
-                    ExprKind::Var(Var::Principal) => Op::PrincipalAttribute(name),
-                    ExprKind::Var(Var::Resource) => Op::ResourceAttribute(name),
-                    ExprKind::Var(Var::Context) => Op::ContextAttribute(name),
-                    _ => {
-                        self.expression(expr)?;
-                        Op::Attribute(name)
-                    }
-                };
-                self.ops.push(op);
+                self.ops.push(Op::Attribute(name));
             }
             ExprKind::HasAttr { expr, attr } => {
                 let name = self.draft.attribute_id(attr);
@@ -256,22 +248,28 @@ impl<'d> Compiler<'d> {
             self.pool.cells.push(cell);
             return Ok(Some((Source::Constant, number)));
         }
-        Ok(match operand.expr_kind() {
+        Ok(self.direct(operand))
+    }
+
+    /// The same of what is no constant.
+    fn direct(&mut self, operand: &Expr) -> Option<(Source, u32)> {
+        match operand.expr_kind() {
             ExprKind::Var(Var::Principal) => Some((Source::Principal, 0)),
             ExprKind::Var(Var::Action) => Some((Source::Action, 0)),
             ExprKind::Var(Var::Resource) => Some((Source::Resource, 0)),
+            ExprKind::Var(Var::Context) => Some((Source::Context, 0)),
             ExprKind::Slot(id) => Some((Source::Slot, u32::from(*id != SlotId::principal()))),
             ExprKind::GetAttr { expr, attr } => {
                 let source = match expr.expr_kind() {
                     ExprKind::Var(Var::Principal) => Source::PrincipalAttribute,
                     ExprKind::Var(Var::Resource) => Source::ResourceAttribute,
                     ExprKind::Var(Var::Context) => Source::ContextAttribute,
-                    _ => return Ok(None),
+                    _ => return None,
                 };
                 Some((source, self.draft.attribute_id(attr)))
             }
             _ => None,
-        })
+        }
     }
 
     fn junction(&mut self, left: &Expr, right: &Expr, make: fn(u32) -> Op) -> Result<(), NotCovered> {

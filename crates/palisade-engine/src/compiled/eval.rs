@@ -147,7 +147,7 @@ struct Run<'a, 'e> {
 }
 
 impl<'a, 'e: 'a> Run<'a, 'e> {
-    /// An operand that is not on the stack, or is the only one there.
+    /// What a source has. Where it is the stack, it is the only operand there, or the first.
     #[inline(always)]
     fn operand(self, source: Source, of: u32, stack: &mut Stack<'a>) -> Result<Val<'a>, Failure> {
         let Self { pool, env, slots } = self;
@@ -160,15 +160,15 @@ impl<'a, 'e: 'a> Run<'a, 'e> {
             Source::Slot => Val::Entity(slots[of as usize & 1]),
             Source::PrincipalAttribute => attribute(env.principal, env.read_principal(), of)?,
             Source::ResourceAttribute => attribute(env.resource, env.read_resource(), of)?,
-            Source::ContextAttribute => self.of_context(of)?,
+            Source::Context => {
+                env.note_whole_context();
+                Val::Record(env.context)
+            }
+            Source::ContextAttribute => {
+                env.note_context(of);
+                env.context.find(of).ok_or(Failed)?
+            }
         })
-    }
-
-    /// A member of the context.
-    #[inline(always)]
-    fn of_context(self, name: u32) -> Result<Val<'a>, Failure> {
-        self.env.note_context(name);
-        self.env.context.find(name).ok_or(Failed)
     }
 
     /// Both operands, the first before the second.
@@ -198,17 +198,7 @@ fn execute<'a, 'e: 'a>(
         let value = 'value: {
             let holds = match *op {
                 Op::Const(cell) => break 'value unpack(&pool.constants, cell),
-                Op::Principal => break 'value Val::Entity(env.principal),
-                Op::Action => break 'value Val::Entity(env.action),
-                Op::Resource => break 'value Val::Entity(env.resource),
-                Op::Context => {
-                    env.note_whole_context();
-                    break 'value Val::Record(env.context);
-                }
-                Op::Slot(i) => break 'value Val::Entity(slots[usize::from(i) & 1]),
-                Op::PrincipalAttribute(name) => break 'value attribute(env.principal, env.read_principal(), name)?,
-                Op::ResourceAttribute(name) => break 'value attribute(env.resource, env.read_resource(), name)?,
-                Op::ContextAttribute(name) => break 'value run.of_context(name)?,
+                Op::Load(source, of) => break 'value run.operand(source, of, &mut stack)?,
                 Op::Attribute(name) => match stack.pop() {
                     Val::Entity(id) => break 'value attribute(id, env.read(id), name)?,
                     Val::Record(record) => break 'value record.find(name).ok_or(Failed)?,

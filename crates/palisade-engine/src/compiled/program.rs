@@ -9,22 +9,8 @@ use crate::value::Cell;
 pub(super) enum Op {
     /// A constant, packed in the buffer that all programs share.
     Const(Cell),
-    /// The principal.
-    Principal,
-    /// The action.
-    Action,
-    /// The resource.
-    Resource,
-    /// The context as a whole.
-    Context,
-    /// What a template's slot is linked to: 0 the principal's, 1 the resource's.
-    Slot(u8),
-    /// An attribute of the principal.
-    PrincipalAttribute(u32),
-    /// An attribute of the resource.
-    ResourceAttribute(u32),
-    /// A member of the context.
-    ContextAttribute(u32),
+    /// What is had in one step, with the number or the name that is meant there.
+    Load(Source, u32),
     /// Whether the context has a member.
     ContextHas(u32),
     /// Whether the context has a chain of members.
@@ -93,7 +79,7 @@ pub(super) enum Op {
     Fail,
 }
 
-/// Where an operand is had from, if not from the stack: what is had in one step needs no instruction of its own.
+/// Where a value is had from. An operand that is had in one step needs no instruction of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// What an instruction before has left.
@@ -106,12 +92,14 @@ pub(super) enum Source {
     Action,
     /// The resource.
     Resource,
-    /// What a template's slot is linked to, as in [`Op::Slot`].
+    /// What a template's slot is linked to: 0 the principal's, 1 the resource's.
     Slot,
     /// An attribute of the principal.
     PrincipalAttribute,
     /// An attribute of the resource.
     ResourceAttribute,
+    /// The context as a whole.
+    Context,
     /// A member of the context.
     ContextAttribute,
 }
