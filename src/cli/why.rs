@@ -20,9 +20,6 @@ const NEAREST: [usize; 2] = [3, 1];
 /// Policies that are shown with `--all`.
 const MOST_SHOWN: usize = 100;
 
-/// What is this far is of another action or type, as docs/explain.md says.
-const FAR: usize = 100;
-
 /// The longest text of a clause in a line, in characters.
 const LONGEST: usize = 110;
 
@@ -109,9 +106,7 @@ fn none_in_words(explanation: &Explanation) -> &'static str {
 
 /// What stands above the policies that did not decide.
 fn others_in_words(others: &[&ExplainedPolicy]) -> &'static str {
-    // as the engine has it: near is of whose scope at most one part does not hold
-    let is_near = |policy: &ExplainedPolicy| policy.scope.iter().filter(|part| part.result != Truth::True).count() <= 1;
-    if others.iter().any(|policy| is_near(policy)) {
+    if others.iter().any(|policy| policy.is_near()) {
         "what else could apply, the nearest first"
     } else {
         "no permit comes near; the nearest of all"
@@ -150,8 +145,8 @@ fn shown(explanation: &Explanation, all: bool) -> Shown<'_> {
     let most = if all { usize::MAX } else { NEAREST[usize::from(explanation.decision.is_allow())] };
     let others = others.into_iter().filter(|policy| all || matters(explanation, policy));
     // one of another action or type says nothing beside one that is about these
-    let nearest = others.clone().map(|policy| policy.distance).min().unwrap_or_default();
-    let others: Vec<_> = others.filter(|policy| all || policy.distance < FAR || nearest >= FAR).take(most).collect();
+    let shows_another = all || others.clone().all(ExplainedPolicy::is_of_another);
+    let others: Vec<_> = others.filter(|policy| shows_another || !policy.is_of_another()).take(most).collect();
     // what is farther off says something where nothing decided
     let farther = if decided.is_empty() && failed.is_empty() { explanation.policies_farther } else { 0 };
     let rest = rest_in_words(total - others.len(), farther, all);

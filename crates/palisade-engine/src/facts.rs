@@ -123,7 +123,7 @@ impl Snapshot {
     #[must_use]
     pub fn reference(&self, entity: &Uid<'_>, attribute: &str) -> Option<Uid<'static>> {
         let symbols = self.store.symbols();
-        let id = self.store.find(symbols.type_id(&entity.type_name)?, entity.id.as_bytes())?;
+        let id = self.store.of_uid(entity)?;
         let value = self.store.entity(id)?.attributes().find(symbols.attribute_id(attribute)?)?;
         let Val::Entity(target) = value else { return None };
         let type_name = symbols.type_name(self.store.type_of(target)).to_string();

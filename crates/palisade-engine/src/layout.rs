@@ -10,7 +10,7 @@ use cedar_policy_core::validator::types::{self as cedar, EntityKind, OpenTag};
 use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 use foldhash::fast::RandomState;
 
-use crate::store::Draft;
+use crate::store::{Draft, Store};
 use crate::value::TooLarge;
 
 /// A declared type.
@@ -228,6 +228,11 @@ impl Layout {
 pub(crate) fn intern(uid: &EntityUID, draft: &mut Draft) -> Result<u32, TooLarge> {
     let ty = draft.type_id(&uid.entity_type().to_string());
     draft.uid(ty, text_of(uid.eid()).as_bytes())
+}
+
+/// The same where it was named before.
+pub(crate) fn known(uid: &EntityUID, store: &Store) -> Option<u32> {
+    store.named(&uid.entity_type().to_string(), text_of(uid.eid()).as_bytes())
 }
 
 fn text_of(id: &cedar_policy_core::ast::Eid) -> &str {

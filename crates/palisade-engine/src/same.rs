@@ -74,7 +74,7 @@ fn has_entities_of(here: &Store, there: &Store) -> bool {
 /// The id that the other store has for the same uid. Ids are given out in the order in which uids are met.
 fn counterpart(here: &Store, id: u32, there: &Store) -> Option<u32> {
     let type_name = here.symbols().type_name(here.type_of(id));
-    there.find(there.symbols().type_id(type_name)?, here.record(id)?.id())
+    there.named(type_name, here.record(id)?.id())
 }
 
 fn has_content_of((here, entity): (&Store, Entity<'_>), (there, other): (&Store, Entity<'_>)) -> bool {

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use cedar_policy_core::ast::EntityUID;
 
 use super::index::{Actions, Scope, Scopes};
+use crate::layout::known;
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
 
@@ -22,11 +23,10 @@ pub(crate) struct Lineage {
 impl Lineage {
     /// Of `uid` and those `above` it. What no policy and no entity names has no id, and no scope that names it either.
     pub(crate) fn new<'u>(snapshot: &Snapshot, uid: &EntityUID, above: impl Iterator<Item = &'u EntityUID>) -> Self {
-        let symbols = snapshot.store.symbols();
-        let ty = |uid: &EntityUID| symbols.type_id(&uid.entity_type().to_string());
-        let id = |uid: &EntityUID| snapshot.store.find(ty(uid)?, AsRef::<str>::as_ref(uid.eid()).as_bytes());
-        let own = id(uid);
-        Self { own, ty: ty(uid), all: above.filter_map(id).chain(own).collect() }
+        let store = &snapshot.store;
+        let ty = store.symbols().type_id(&uid.entity_type().to_string());
+        let own = known(uid, store);
+        Self { own, ty, all: above.filter_map(|uid| known(uid, store)).chain(own).collect() }
     }
 
     pub(super) fn fits(&self, scope: Scope) -> bool {

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::candidates::Lineage;
 use super::env::Env;
 use super::index::{Actions, Scope, Scopes};
-use super::misses::{Distance, FAR, distance};
+use super::misses::{Distance, Lineages};
 use super::{CompiledSet, Condition};
 use crate::derived::{Filed, Grants, Kind, List, MadeLink, NONE};
 use crate::model::PolicyId;
@@ -326,18 +326,8 @@ pub(super) fn made_near_misses(
 }
 
 /// How far the scope of a link that data make is from the request, and whether it forbids.
-pub(super) fn made_distance(
-    snapshot: &Snapshot,
-    link: &MadeLink,
-    [principal, action, resource]: &[Lineage; 3],
-) -> (Distance, bool) {
+pub(super) fn made_distance(snapshot: &Snapshot, link: &MadeLink, of: &Lineages) -> (Distance, bool) {
     let form = snapshot.core.compiled.form(link.template);
-    let bound = form.bound(link.slots());
-    let of_action = super::candidates::of_action(&form.scopes.action, action);
-    let distance = Distance::of([
-        distance(snapshot, bound.principal, principal),
-        if of_action { 0 } else { FAR },
-        distance(snapshot, bound.resource, resource),
-    ]);
-    (distance, form.forbids)
+    let scopes = Scopes { action: form.scopes.action.clone(), ..form.bound(link.slots()) };
+    (Distance::of(snapshot, &scopes, of), form.forbids)
 }

@@ -13,6 +13,7 @@ use super::granted::{made_distance, made_near_misses};
 use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
 use crate::derived::MadeLink;
 use crate::model::PolicyId;
+use crate::model::explanation::FAR;
 use crate::snapshot::Snapshot;
 use crate::store::{PairEdits, Pairs, pair};
 
@@ -22,27 +23,25 @@ const MOST_OF_A_KEY: usize = 20_000;
 /// Policies, and links that data make, among which those that are farther off are looked for.
 const MOST_FARTHER: usize = 4_096;
 
+/// A file, and where it stands among the others.
+#[derive(Debug, Clone, Copy)]
+enum File {
+    Principal,
+    Resource,
+    Action,
+    /// By the type of the principal, where neither it nor the resource is an entity.
+    Types,
+    /// Under one key.
+    Others,
+}
+
 /// The files.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Misses {
-    principal: Pairs,
-    resource: Pairs,
-    action: Pairs,
-    /// By the type of the principal, where neither it nor the resource is an entity.
-    types: Pairs,
-    /// Under one key.
-    others: Pairs,
-}
+pub(super) struct Misses([Pairs; 5]);
 
 /// What is filed otherwise.
 #[derive(Debug, Default)]
-pub(super) struct Refiled {
-    principal: PairEdits,
-    resource: PairEdits,
-    action: PairEdits,
-    types: PairEdits,
-    others: PairEdits,
-}
+pub(super) struct Refiled([PairEdits; 5]);
 
 /// The key of those that have no other.
 const OTHERS: u32 = 0;
@@ -50,40 +49,26 @@ const OTHERS: u32 = 0;
 /// The key of those that take principals of any type.
 const ANY_TYPE: u32 = u32::MAX;
 
-/// Where a policy is filed.
-enum File {
-    Principal(u64),
-    Resource(u64),
-    Action(u64),
-    Types(u64),
-    Others(u64),
-}
-
-fn files(position: u32, scopes: &Scopes) -> impl Iterator<Item = File> {
+/// Where a policy is filed, each with its pair.
+fn files(position: u32, scopes: &Scopes) -> impl Iterator<Item = (File, u64)> {
     let (p, r) = (entity_key(scopes.principal), entity_key(scopes.resource));
     let of_action = p.is_none() || r.is_none();
     let keys = if of_action { action_keys(&scopes.action) } else { &[] };
-    let others = (of_action && scopes.action == Actions::Any).then_some(File::Others(pair(OTHERS, position)));
+    let others = (of_action && scopes.action == Actions::Any).then_some((File::Others, OTHERS));
     let types = (p.is_none() && r.is_none() && scopes.action != Actions::Any).then(|| {
         let ty = if let Scope::Type(ty) = scopes.principal { ty } else { ANY_TYPE };
-        File::Types(pair(ty, position))
+        (File::Types, ty)
     });
-    let entities = p.map(|(_, id)| File::Principal(pair(id, position))).into_iter();
-    let entities = entities.chain(r.map(|(_, id)| File::Resource(pair(id, position))));
-    entities.chain(keys.iter().map(move |id| File::Action(pair(*id, position)))).chain(types).chain(others)
+    let entities = p.map(|(_, id)| (File::Principal, id)).into_iter().chain(r.map(|(_, id)| (File::Resource, id)));
+    let keys = entities.chain(keys.iter().map(|id| (File::Action, *id))).chain(types).chain(others);
+    keys.map(move |(file, key)| (file, pair(key, position)))
 }
 
 impl Refiled {
     /// Files a policy, or takes it out.
     pub(super) fn put(&mut self, position: u32, scopes: &Scopes, added: bool) {
-        for file in files(position, scopes) {
-            match file {
-                File::Principal(pair) => drop(self.principal.insert(pair, added)),
-                File::Resource(pair) => drop(self.resource.insert(pair, added)),
-                File::Action(pair) => drop(self.action.insert(pair, added)),
-                File::Types(pair) => drop(self.types.insert(pair, added)),
-                File::Others(pair) => drop(self.others.insert(pair, added)),
-            }
+        for (file, pair) in files(position, scopes) {
+            self.0[file as usize].insert(pair, added);
         }
     }
 }
@@ -91,47 +76,32 @@ impl Refiled {
 impl Misses {
     /// Files all policies.
     pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes>) -> Self {
-        let [mut principal, mut resource, mut action, mut types, mut others] = [const { Vec::new() }; 5];
+        let mut pairs = [const { Vec::new() }; 5];
         for (position, scopes) in policies.enumerate() {
-            for file in files(position as u32, scopes) {
-                match file {
-                    File::Principal(pair) => principal.push(pair),
-                    File::Resource(pair) => resource.push(pair),
-                    File::Action(pair) => action.push(pair),
-                    File::Types(pair) => types.push(pair),
-                    File::Others(pair) => others.push(pair),
-                }
+            for (file, pair) in files(position as u32, scopes) {
+                pairs[file as usize].push(pair);
             }
         }
-        let sorted = |mut pairs: Vec<u64>| {
+        Self(pairs.map(|mut pairs| {
             pairs.sort_unstable();
             Pairs::from_sorted(&pairs)
-        };
-        Self {
-            principal: sorted(principal),
-            resource: sorted(resource),
-            action: sorted(action),
-            types: sorted(types),
-            others: sorted(others),
-        }
+        }))
+    }
+
+    fn of(&self, file: File) -> &Pairs {
+        &self.0[file as usize]
     }
 
     /// All that is filed.
     #[cfg(test)]
     pub(super) fn pairs(&self) -> [Vec<u64>; 5] {
-        [&self.principal, &self.resource, &self.action, &self.types, &self.others].map(Pairs::pairs)
+        self.0.each_ref().map(Pairs::pairs)
     }
 
     /// The files after what is filed otherwise.
     pub(super) fn with(&self, refiled: &Refiled) -> Self {
-        let Refiled { principal, resource, action, types, others } = refiled;
-        Self {
-            principal: self.principal.with(principal),
-            resource: self.resource.with(resource),
-            action: self.action.with(action),
-            types: self.types.with(types),
-            others: self.others.with(others),
-        }
+        let mut edits = refiled.0.iter();
+        Self(self.0.each_ref().map(|pairs| edits.next().map_or_else(|| pairs.clone(), |edits| pairs.with(edits))))
     }
 }
 
@@ -140,17 +110,19 @@ impl Misses {
 pub(crate) struct Distance {
     /// 0 where the scope holds, 1 for each part that a change of the hierarchy could mend, 2 for another entity of the type,
     /// and [`FAR`] for another action or type.
-    pub sum: u32,
+    pub sum: usize,
     /// How many parts do not hold.
     pub missing: u8,
 }
 
-/// No change of entities makes up for this. More than a policy has conditions.
-pub(crate) const FAR: u32 = 100;
-
 impl Distance {
-    /// Of the parts on principal, action and resource.
-    pub(super) fn of(parts: [u32; 3]) -> Self {
+    /// Of a scope from a request.
+    pub(super) fn of(snapshot: &Snapshot, scopes: &Scopes, [principal, action, resource]: &Lineages) -> Self {
+        let parts = [
+            distance(snapshot, scopes.principal, principal),
+            if of_action(&scopes.action, action) { 0 } else { FAR },
+            distance(snapshot, scopes.resource, resource),
+        ];
         Self { sum: parts.iter().sum(), missing: parts.iter().filter(|part| **part > 0).count() as u8 }
     }
 
@@ -189,19 +161,19 @@ pub(crate) fn nearby(snapshot: &Snapshot, of: &Lineages) -> Nearby {
     let files = &snapshot.core.compiled.misses;
     let mut bounded = false;
     let mut positions: Vec<u32> = Vec::new();
-    let mut look = |pairs: &Pairs, key: u32| {
+    let mut look = |file: File, key: u32| {
         let before = positions.len();
-        positions.extend(pairs.of(key).take(MOST_OF_A_KEY + 1));
+        positions.extend(files.of(file).of(key).take(MOST_OF_A_KEY + 1));
         if positions.len() - before > MOST_OF_A_KEY {
             positions.pop();
             bounded = true;
         }
     };
-    for (pairs, lineage) in [(&files.principal, principal), (&files.resource, resource), (&files.action, action)] {
-        lineage.all.iter().for_each(|key| look(pairs, *key));
+    for (file, lineage) in [(File::Principal, principal), (File::Resource, resource), (File::Action, action)] {
+        lineage.all.iter().for_each(|key| look(file, *key));
     }
-    principal.ty.into_iter().chain([ANY_TYPE]).for_each(|ty| look(&files.types, ty));
-    look(&files.others, OTHERS);
+    principal.ty.into_iter().chain([ANY_TYPE]).for_each(|ty| look(File::Types, ty));
+    look(File::Others, OTHERS);
     positions.sort_unstable();
     positions.dedup();
     let found = of_entries(snapshot, positions.into_iter(), of, Distance::is_near);
@@ -224,18 +196,14 @@ pub(crate) fn farther(snapshot: &Snapshot, of: &Lineages) -> Nearby {
 fn of_entries(
     snapshot: &Snapshot,
     positions: impl Iterator<Item = u32>,
-    [principal, action, resource]: &Lineages,
+    of: &Lineages,
     wanted: impl Fn(Distance) -> bool,
 ) -> Vec<Near> {
     let set = &snapshot.core.compiled;
     let mut found: Vec<(Distance, u32)> = positions
         .filter_map(|position| {
             let entry = set.entries.get(position as usize).filter(|entry| !entry.is_gone())?;
-            let distance = Distance::of([
-                distance(snapshot, entry.scopes.principal, principal),
-                if of_action(&entry.scopes.action, action) { 0 } else { FAR },
-                distance(snapshot, entry.scopes.resource, resource),
-            ]);
+            let distance = Distance::of(snapshot, &entry.scopes, of);
             wanted(distance).then_some((distance, position))
         })
         .collect();
@@ -269,7 +237,7 @@ fn with_made(
 }
 
 /// How far a part of a scope is from an entity.
-pub(super) fn distance(snapshot: &Snapshot, scope: Scope, of: &Lineage) -> u32 {
+pub(super) fn distance(snapshot: &Snapshot, scope: Scope, of: &Lineage) -> usize {
     if of.fits(scope) {
         return 0;
     }

@@ -134,8 +134,7 @@ pub(crate) fn reached(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Resul
     let store = &snapshot.store;
     let mut roots = HashSet::new();
     let mut name = |type_name: &str, id: &str| {
-        let found = store.symbols().type_id(type_name).and_then(|ty| store.find(ty, id.as_bytes()));
-        roots.extend(found);
+        roots.extend(store.named(type_name, id.as_bytes()));
     };
     for uid in [&request.principal, &request.action, &request.resource] {
         name(&uid.type_name, &uid.id);

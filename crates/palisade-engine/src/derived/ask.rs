@@ -75,7 +75,7 @@ impl Snapshot {
             return None;
         }
         let store = &self.store;
-        let find = |uid: &Uid<'_>| store.find(store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+        let find = |uid: &Uid<'_>| store.of_uid(uid);
         let number = |name: &str| core.compiled.number(name);
         Finding { declared: &core.declared, grants: &self.grants, records: store, find: &find, number: &number }
             .link(id)

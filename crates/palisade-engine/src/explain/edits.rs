@@ -8,6 +8,7 @@ use super::links;
 use super::scene::{plain, shown};
 use crate::broken::broken;
 use crate::export;
+use crate::layout::known;
 use crate::model::explanation::Proposed;
 use crate::model::{AccessRequest, Decision, Edit, Value};
 use crate::snapshot::{GoOn, Snapshot};
@@ -350,11 +351,7 @@ fn change_entity<'a>(
         return Some(Changed::Request(Box::new(changed)));
     }
     let store = &snapshot.store;
-    let id = store
-        .symbols()
-        .type_id(&entity.entity_type().to_string())
-        .and_then(|ty| store.find(ty, AsRef::<str>::as_ref(entity.eid()).as_bytes()));
-    let stored = id.and_then(|id| export::entity(store, id));
+    let stored = known(entity, store).and_then(|id| export::entity(store, id));
     let mut json = stored.map_or_else(|| nothing_of(entity), |stored| stored.to_json());
     change(&mut json)?;
     let edits = [Edit::Upsert(read(&json)?)];

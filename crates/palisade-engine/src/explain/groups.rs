@@ -2,7 +2,8 @@
 
 use cedar_policy_core::ast::EntityUID;
 
-use super::scene::{Scene, plain};
+use super::scene::Scene;
+use crate::layout::known;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
@@ -21,12 +22,13 @@ pub(super) fn leading_to(
     wanted: &EntityUID,
 ) -> Vec<EntityUID> {
     let store = &snapshot.store;
-    let (Some(root), Some(ty)) = (id(store, wanted), store.symbols().type_id(&from.entity_type().to_string())) else {
+    let (Some(root), Some(ty)) = (known(wanted, store), store.symbols().type_id(&from.entity_type().to_string()))
+    else {
         return Vec::new();
     };
     let has_such = |id: u32| children(store, id).any(|child| store.type_of(child) == ty);
     let own = scene.parents(from);
-    let own: Vec<u32> = own.iter().filter_map(|uid| id(store, uid)).map(|id| store.type_of(id)).collect();
+    let own: Vec<u32> = own.iter().filter_map(|uid| known(uid, store)).map(|id| store.type_of(id)).collect();
     if has_such(root) || own.contains(&store.type_of(root)) {
         return Vec::new();
     }
@@ -67,9 +69,4 @@ fn above(store: &Store, id: u32) -> usize {
         }
     }
     seen.len()
-}
-
-fn id(store: &Store, uid: &EntityUID) -> Option<u32> {
-    let uid = plain(uid);
-    store.find(store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())
 }

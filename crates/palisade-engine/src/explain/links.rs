@@ -12,10 +12,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::edits::{Change, Target};
 use super::goals::{entity_json, sample};
-use super::scene::{Gave, plain, shown};
+use super::scene::{Gave, shown};
 use super::search::Asked;
 use crate::derived::{Checked, Filed, Grant, Kind, MadeLink, NONE};
 use crate::export;
+use crate::layout::known;
 use crate::model::PolicyId;
 use crate::model::explanation::Truth;
 use crate::policies::{self, Kind as Sort};
@@ -494,8 +495,7 @@ impl Links<'_> {
     }
 
     fn id(&self, uid: &EntityUID) -> Option<u32> {
-        let (store, uid) = (&self.asked.snapshot.store, plain(uid));
-        store.find(store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())
+        known(uid, &self.asked.snapshot.store)
     }
 }
 

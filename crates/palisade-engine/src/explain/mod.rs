@@ -238,7 +238,7 @@ impl Snapshot {
             let of_conditions = tree.conditions().iter().filter(|part| !holds(part.expression)).count();
             let result = scene.gives(&policy.condition(), policy.env()).truth();
             let missing = of_scope + of_conditions;
-            let distance = distance.map_or(of_scope, |distance| distance as usize) + of_conditions;
+            let distance = distance.unwrap_or(of_scope) + of_conditions;
             let is_forbid = site.forbids;
             judged.push(Judged { id, policy, result, missing, distance, is_near, is_forbid });
         }

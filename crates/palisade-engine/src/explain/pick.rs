@@ -14,7 +14,7 @@ use crate::snapshot::Snapshot;
 pub(super) struct Pick {
     pub id: PolicyId,
     /// How far its scope is from the request, if that is known.
-    pub distance: Option<u32>,
+    pub distance: Option<usize>,
     /// Whether at most one part of its scope does not hold.
     pub is_near: bool,
 }

@@ -10,6 +10,7 @@ use cedar_policy_core::extensions::Extensions;
 
 use crate::broken::broken;
 use crate::cedar::utf8;
+use crate::layout::known;
 use crate::model::bounds::{MAX_EXPLANATION, cut};
 use crate::model::explanation::{HierarchyPath, Truth};
 use crate::policies;
@@ -115,8 +116,7 @@ impl<'s> Scene<'s> {
             return None;
         }
         let store = &self.snapshot.store;
-        let ty = store.symbols().type_id(&uid.entity_type().to_string())?;
-        store.entity(store.find(ty, AsRef::<str>::as_ref(uid.eid()).as_bytes())?)
+        store.entity(known(uid, store)?)
     }
 
     /// The entities right above one, sorted.

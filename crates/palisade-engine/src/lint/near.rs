@@ -41,8 +41,7 @@ impl<'s> Near<'s> {
 
     /// The id of a stored entity.
     pub(super) fn find(&self, uid: &Uid<'_>) -> Option<u32> {
-        let ty = self.store.symbols().type_id(&uid.type_name)?;
-        self.store.find(ty, uid.id.as_bytes()).filter(|id| self.store.entity(*id).is_some())
+        self.store.of_uid(uid).filter(|id| self.store.entity(*id).is_some())
     }
 
     /// Whether the schema lists the ids of this type.

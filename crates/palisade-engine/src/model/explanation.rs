@@ -70,6 +70,10 @@ pub struct Diagnostics {
     pub denied_by: Option<DeniedBy>,
 }
 
+/// How far a policy is off by another action or type: no change of entities makes up for it. More than a policy has
+/// conditions.
+pub const FAR: usize = 100;
+
 /// What one policy says of the request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExplainedPolicy {
@@ -97,6 +101,20 @@ pub struct ExplainedPolicy {
     pub scope: Vec<Clause>,
     /// The conditions, in the order in which they are evaluated.
     pub clauses: Vec<Clause>,
+}
+
+impl ExplainedPolicy {
+    /// Whether at most one part of its scope does not hold.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.scope.iter().filter(|part| part.result != Truth::True).count() <= 1
+    }
+
+    /// Whether it is of another action or type than the request.
+    #[must_use]
+    pub fn is_of_another(&self) -> bool {
+        self.distance >= FAR
+    }
 }
 
 /// Whether a policy grants or refuses.

@@ -34,6 +34,7 @@ pub(crate) use symbols::Symbols;
 use std::sync::Arc;
 
 use crate::broken::broken;
+use crate::model::Uid;
 
 use record::HEAD;
 use referrers::Referrers;
@@ -133,6 +134,16 @@ impl Records for Draft {
 }
 
 impl Store {
+    /// The id of an entity by the name of its type and its own, if it was ever named.
+    pub(crate) fn named(&self, type_name: &str, id: &[u8]) -> Option<u32> {
+        self.find(self.symbols().type_id(type_name)?, id)
+    }
+
+    /// The same, of a uid.
+    pub(crate) fn of_uid(&self, uid: &Uid<'_>) -> Option<u32> {
+        self.named(&uid.type_name, uid.id.as_bytes())
+    }
+
     /// The id of a uid, if it was ever named.
     #[inline]
     pub(crate) fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
