@@ -496,6 +496,12 @@ impl Snapshot {
         self.core.policies.policy(id).map(Site::text)
     }
 
+    /// Whether the policy or template of an id forbids; `None` where nothing has the id.
+    #[must_use]
+    pub fn policy_forbids(&self, id: &str) -> Option<bool> {
+        self.core.policies.policy(id).map(|site| site.forbids)
+    }
+
     /// The link of an id that was written by hand.
     #[must_use]
     pub fn link(&self, id: &str) -> Option<&Link> {

@@ -259,7 +259,7 @@ fn grants(
         made.links += 1;
         made.templates.insert(listed.link.template_id.clone());
     }
-    let mut read: HashMap<String, (Effect, BTreeSet<String>)> = HashMap::new();
+    let mut read: HashMap<String, BTreeSet<String>> = HashMap::new();
     let refers = |uid: &Uid<'_>| -> BTreeMap<String, Uid<'static>> {
         let attributes = facts.attributes(&uid.type_name).into_iter().flatten();
         let entities = attributes.filter(|(_, member)| matches!(member.kind, MemberKind::Entity(_)));
@@ -278,12 +278,14 @@ fn grants(
             let decided = decided.get(&uid).copied().unwrap_or_default();
             let (mut effect, mut needs) = (Effect::default(), BTreeSet::new());
             for template in templates {
+                match snapshot.policy_forbids(&template) {
+                    Some(true) => effect.forbids = true,
+                    Some(false) => effect.permits = true,
+                    None => {}
+                }
                 let text = snapshot.policy_text(&template).unwrap_or_default();
-                let of_template =
-                    read.entry(template).or_insert_with(|| (effect_of(text), missing.looked_for(text).collect()));
-                effect.permits |= of_template.0.permits;
-                effect.forbids |= of_template.0.forbids;
-                needs.extend(of_template.1.iter().cloned());
+                let of_template = read.entry(template).or_insert_with(|| missing.looked_for(text).collect());
+                needs.extend(of_template.iter().cloned());
             }
             found.push(Grant { uid, refers: refers_to, links, decided, effect, needs });
         }
@@ -326,14 +328,6 @@ impl Missing {
 fn without_comments(text: &str) -> String {
     let lines = text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code));
     lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
-}
-
-/// What a policy does.
-fn effect_of(text: &str) -> Effect {
-    let text = without_comments(text);
-    let head = |word: &str| text.starts_with(word) || text.contains(&format!(") {word}"));
-    let forbids = head("forbid");
-    Effect { permits: !forbids && !text.is_empty(), forbids }
 }
 
 /// Stored entities with their parents, page by page.
