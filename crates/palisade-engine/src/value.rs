@@ -217,10 +217,10 @@ impl<'a> Record<'a> {
     pub(crate) fn find(self, name: u32) -> Option<Val<'a>> {
         match self {
             Self::Packed(buffer, at) => {
-                let n = u32_at(buffer, at as usize) as usize;
-                let members = buffer.get(at as usize + 4..)?;
-                let i = position(members, n, name)?;
-                Some(unpack(buffer, cell_at(members, 4 * n + 8 * i)))
+                let n = self.len();
+                let names = buffer.get(at as usize + 4..at as usize + 4 + 4 * n)?;
+                let i = position(names, name)?;
+                Some(unpack(buffer, cell_at(buffer, at as usize + 4 + 4 * n + 8 * i)))
             }
             Self::Built(members) => {
                 members.binary_search_by_key(&name, |(n, _)| *n).ok().and_then(|i| members.get(i)).map(|(_, v)| *v)
@@ -229,40 +229,20 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Up to so many names are compared one after another, more are searched.
-const FEW: usize = 16;
-
-/// Where `name` stands among the `n` sorted names with which packed `members` begin.
+/// Where `name` stands in packed sorted names.
 #[inline]
-fn position(members: &[u8], n: usize, name: u32) -> Option<usize> {
-    if n <= FEW {
-        return among_few(members.get(..12 * n)?, n, name);
+fn position(names: &[u8], name: u32) -> Option<usize> {
+    let n = names.len() / 4;
+    if n <= 12 {
+        return names.chunks_exact(4).position(|bytes| bytes == name.to_le_bytes());
     }
     let (mut low, mut high) = (0, n);
     while low < high {
         let middle = low + (high - low) / 2;
-        match u32_at(members, 4 * middle).cmp(&name) {
+        match u32_at(names, 4 * middle).cmp(&name) {
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,
             Ordering::Equal => return Some(middle),
-        }
-    }
-    None
-}
-
-/// The same, two names at a time. Behind an odd number of names the first cell is compared too, and does not count.
-#[inline]
-fn among_few(members: &[u8], n: usize, name: u32) -> Option<usize> {
-    const ONES: u64 = 1 << 32 | 1;
-    const TOPS: u64 = ONES << 31;
-    let wanted = u64::from(name) * ONES;
-    for (pair, bytes) in members.as_chunks::<8>().0.iter().take(n.div_ceil(2)).enumerate() {
-        let other = u64::from_le_bytes(*bytes) ^ wanted;
-        // the top bit of each half that is 0, and perhaps of one above such a half
-        let equal = other.wrapping_sub(ONES) & !other & TOPS;
-        if equal != 0 {
-            let at = 2 * pair + (equal.trailing_zeros() / 32) as usize;
-            return Some(at).filter(|at| *at < n);
         }
     }
     None
