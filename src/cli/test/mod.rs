@@ -56,6 +56,7 @@ use palisade_engine::model::{Bundle, Diagnostic};
 
 /// Flags of `palisade test`.
 #[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("mutates").multiple(true)))]
 pub struct TestArgs {
     /// Run only tests whose `file::name` contains this; with `*` or `?` in it, tests whose file, name or `file::name`
     /// matches it
@@ -330,9 +331,12 @@ fn write_mutants(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>) 
     let Some(mutation) = &report.mutation else { return Ok(!args.mutates()) };
     if let Some(path) = &args.mutate_tests {
         let mut text = Vec::new();
-        mutate::tests(mutation, &mut text)?;
-        std::fs::write(path, text)
-            .map_err(|error| Stop::failure(format!("cannot write `{}`: {error}", path.display())))?;
+        if mutate::tests(mutation, &mut text)? == 0 {
+            writeln!(terminal.err, "`{}` is not written: no mutant lives for which there is a test", path.display())?;
+        } else {
+            std::fs::write(path, text)
+                .map_err(|error| Stop::failure(format!("cannot write `{}`: {error}", path.display())))?;
+        }
     }
     let word = if args.mutate_min.is_some() { "error" } else { "warning" };
     for stale in &mutation.stale {

@@ -67,6 +67,11 @@ fn a_change_that_no_test_notices_is_shown_with_the_test_that_would() {
     let ran = run(&["--mutate-min", "100"]);
     assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
     assert_eq!(lines(&ran.out, &place), ["2 passed, 0 failed", "mutation score 100.0 %: 4 of 4 mutants killed"]);
+    // a file without a test would be one that fails
+    let none = dir.path().join("policies/tests/none.yaml");
+    let ran = run(&["--mutate", "--mutate-tests", none.to_str().unwrap()]);
+    assert!(ran.exit == Exit::Success && ran.err.contains("none.yaml` is not written: no mutant lives"), "{}", ran.err);
+    assert!(!none.exists());
 }
 
 #[test]

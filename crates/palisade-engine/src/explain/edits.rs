@@ -220,14 +220,26 @@ impl Change {
         now: i64,
         go_on: GoOn<'_>,
     ) -> Option<Decision> {
-        let changed = match self {
-            Self::Set(Target::Context(path), value) => in_context(request, path, value.clone())?,
-            Self::Elements { target: Target::Context(path), value, .. } => {
-                in_context(request, path, Some(value.clone()))?
+        let changed = match self.entity() {
+            None => {
+                let context = self.in_context(&request.context)?;
+                Changed::Request(Box::new(AccessRequest { context, ..request.clone() }))
             }
-            change => change_entity(snapshot, request, change.entity()?, |json| change.alter(json))?,
+            Some(entity) => change_entity(snapshot, request, entity, |json| self.alter(json))?,
         };
         changed.decided(snapshot, request, now, go_on)
+    }
+
+    /// The context with the change; `None` where it changes something else, or cannot be made.
+    pub(super) fn in_context(&self, context: &Value<'_>) -> Option<Value<'static>> {
+        let (path, value) = match self {
+            Self::Set(Target::Context(path), value) => (path, value.clone()),
+            Self::Elements { target: Target::Context(path), value, .. } => (path, Some(value.clone())),
+            _ => return None,
+        };
+        let mut json = context.to_json();
+        put(&mut json, path, value)?;
+        read(&json)
     }
 
     /// Makes a change of an entity in its JSON form.
@@ -268,13 +280,6 @@ impl Tied {
         let words: Vec<String> = self.changes.iter().map(|change| change.words(adds)).collect();
         format!("{}: the data rule `{rule}` ties them", words.join(", and "))
     }
-}
-
-/// Another member of the context.
-fn in_context<'a>(request: &AccessRequest<'a>, path: &[String], value: Option<Json>) -> Option<Changed<'a>> {
-    let mut context = request.context.to_json();
-    put(&mut context, path, value)?;
-    Some(Changed::Request(Box::new(AccessRequest { context: read(&context)?, ..request.clone() })))
 }
 
 impl Target {

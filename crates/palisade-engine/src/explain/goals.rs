@@ -41,6 +41,26 @@ impl Goals<'_> {
         self.within(expression, want, MOST_LEVELS);
     }
 
+    /// Changes that could make any part of `expression` hold, and others that could make it not hold, whatever the rest gives.
+    pub(super) fn turn_each(&mut self, expression: &Expr) {
+        let mut left = vec![expression];
+        while let Some(part) = left.pop() {
+            match part.expr_kind() {
+                ExprKind::And { left: a, right: b } | ExprKind::Or { left: a, right: b } => {
+                    left.extend([&**b, &**a]);
+                }
+                ExprKind::UnaryApp { op: UnaryOp::Not, arg } => left.push(arg),
+                ExprKind::If { test_expr, then_expr, else_expr } => {
+                    left.extend([&**else_expr, &**then_expr, &**test_expr]);
+                }
+                _ => {
+                    self.leaf(part, true);
+                    self.leaf(part, false);
+                }
+            }
+        }
+    }
+
     fn within(&mut self, expression: &Expr, want: bool, levels: usize) {
         let Some(levels) = levels.checked_sub(1) else {
             self.bounded = true;

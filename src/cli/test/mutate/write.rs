@@ -83,20 +83,22 @@ fn drafted<'d>(shown: &'d Shown, name: &'d str) -> Draft<'d> {
     Draft { name, why: None, request: &shown.request, store: &shown.store, beside, decision: &shown.decision }
 }
 
-/// Writes a file of tests that would kill those that live.
-pub(in crate::cli::test) fn tests(mutation: &Mutation, to: &mut dyn Write) -> io::Result<()> {
+/// Writes a file of tests that would kill those that live, and says how many tests are in it.
+pub(in crate::cli::test) fn tests(mutation: &Mutation, to: &mut dyn Write) -> io::Result<usize> {
     writeln!(
         to,
         "# Each test holds what is decided today. Review each before you keep it: is it the intended decision?"
     )?;
     writeln!(to, "tests:")?;
+    let mut count = 0;
     for (mutant, fate) in &mutation.mutants {
         if let Fate::Survived(shown) = fate {
             // the file stands on its own
             draft::write(&Draft { beside: None, ..drafted(shown, &name(mutant)) }, "  ", to)?;
+            count += 1;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 /// A word for what came of a mutant, and more of it.

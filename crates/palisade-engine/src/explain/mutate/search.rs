@@ -1,7 +1,10 @@
 //! A request that a mutant decides otherwise: looked for among all that entities and contexts make.
 //!
 //! Every principal, action, resource and context that the scope of the policy or of the mutant lets through is one
-//! request. Where there are more than may be asked, those that are asked lie evenly among all.
+//! request. Where there are more than may be asked, those that are asked lie evenly among all. Where none of them shows the
+//! mutant, the contexts are changed as well.
+
+mod contexts;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -50,13 +53,39 @@ pub struct Searched {
     pub exhausted: bool,
 }
 
-/// Requests that can be asked of one state.
+/// What can be asked with one action and context.
+#[derive(Clone)]
 struct Block<'b> {
     action: &'b Uid<'static>,
-    context: &'b Value<'static>,
+    context: Cow<'b, Value<'static>>,
     sample: Request,
+    /// Of the types that the schema allows.
     principals: Vec<usize>,
     resources: Vec<usize>,
+}
+
+/// Of what can be asked with one action and context that which a scope lets through.
+#[derive(Clone)]
+struct Space {
+    block: usize,
+    principals: Vec<usize>,
+    resources: Vec<usize>,
+}
+
+impl Space {
+    fn len(&self) -> u64 {
+        (self.principals.len() * self.resources.len()) as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The principal and the resource of a number below [`Self::len`].
+    fn pair(&self, number: u64) -> (usize, usize) {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        (self.principals[at / self.resources.len()], self.resources[at % self.resources.len()])
+    }
 }
 
 impl Mutants {
@@ -107,7 +136,7 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
             // a context of other actions makes no request of this one
             let Ok((sample, _, _)) = reference::request(snapshot, &request, now) else { continue };
             let (principals, resources) = (principals.clone(), resources.clone());
-            found.push(Block { action, context, sample, principals, resources });
+            found.push(Block { action, context: Cow::Borrowed(context), sample, principals, resources });
         }
     }
     found
@@ -126,33 +155,44 @@ struct Hunt<'h> {
 
 impl Hunt<'_> {
     fn of(&self, at: usize, made: &Made, now: i64, most: u64, go_on: GoOn<'_>) -> Searched {
-        let scopes = self.scopes(at, made);
-        let spaces = self.spaces(&scopes);
-        let total: u64 =
-            spaces.iter().map(|(_, principals, resources)| (principals.len() * resources.len()) as u64).sum();
-        let mut searched = Searched { exhausted: total <= most, ..Searched::default() };
-        let asked = total.min(most);
+        let spaces = self.spaces(&self.scopes(at, made));
+        let mut searched = Searched { exhausted: true, ..Searched::default() };
+        self.walk(at, made, (self.blocks, &spaces), (now, most), go_on, &mut searched);
+        if searched.found.is_none() && go_on() {
+            let (blocks, spaces) = self.compared(at, made, &spaces, now);
+            self.walk(at, made, (&blocks, &spaces), (now, most), go_on, &mut searched);
+        }
+        searched
+    }
+
+    /// Asks the requests of all spaces, or `most` of them.
+    fn walk(
+        &self,
+        at: usize,
+        made: &Made,
+        (blocks, spaces): (&[Block<'_>], &[Space]),
+        (now, most): (i64, u64),
+        go_on: GoOn<'_>,
+        searched: &mut Searched,
+    ) {
+        let total: u64 = spaces.iter().map(Space::len).sum();
+        searched.exhausted &= total <= most;
         // steps that meet every request once before one a second time
         let step = if total <= most { 1 } else { coprime(total) };
         let (mut spent, mut place) = (0_u64, 0_u64);
-        for n in 0..asked {
-            if n.is_multiple_of(STRIDE) && !go_on() || spent > most {
-                searched.exhausted = false;
-                break;
-            }
+        for n in 0..total.min(most) {
             let limit = if searched.found.is_some() { most / LONGER } else { most };
-            if spent > limit {
+            if n.is_multiple_of(STRIDE) && !go_on() || spent > limit {
                 searched.exhausted = false;
-                break;
+                return;
             }
             searched.asked += 1;
             spent += 1;
-            let Some((block, principal, resource)) = nth(&spaces, place) else { break };
+            let Some((block, principal, resource)) = nth(spaces, place) else { return };
             place = (place + step) % total;
-            let Some(other) = self.ask(at, made, (&self.blocks[block], principal, resource), &mut spent) else {
-                continue;
-            };
-            let request = self.request(&self.blocks[block], principal, resource);
+            let asked = (&blocks[block], principal, resource);
+            let Some(other) = self.ask(at, made, asked, &mut spent) else { continue };
+            let request = self.request(&blocks[block], principal, resource);
             // what was put together here must be what is decided everywhere else
             let Ok(decision) = self.stage.snapshot.decide(&request, now) else { continue };
             // a denial of what is not stored stays one whatever policies say
@@ -165,17 +205,16 @@ impl Hunt<'_> {
                 searched.found = Some(Box::new((request, decision, other)));
             }
             if turns {
-                return searched;
+                return;
             }
         }
-        searched
     }
 
     /// Principals and resources of each block that the scope of the policy or of the mutant lets through.
-    fn spaces(&self, scopes: &[Scope<'_>]) -> Vec<(usize, Vec<usize>, Vec<usize>)> {
+    fn spaces(&self, scopes: &[Scope<'_>]) -> Vec<Space> {
         let mut spaces = Vec::new();
         let mut known: [BTreeMap<usize, bool>; 2] = [BTreeMap::new(), BTreeMap::new()];
-        for (at, block) in self.blocks.iter().enumerate() {
+        for (number, block) in self.blocks.iter().enumerate() {
             let (Some(principal), Some(resource)) = (block.principals.first(), block.resources.first()) else {
                 continue;
             };
@@ -192,7 +231,7 @@ impl Hunt<'_> {
             };
             let principals = fit(0, &block.principals);
             let resources = fit(2, &block.resources);
-            spaces.push((at, principals, resources));
+            spaces.push(Space { block: number, principals, resources });
         }
         spaces
     }
@@ -272,20 +311,19 @@ impl Hunt<'_> {
     fn request(&self, block: &Block<'_>, principal: usize, resource: usize) -> AccessRequest<'static> {
         let uid = |at: usize| self.pool.entities[at].clone();
         let mut request = AccessRequest::new(uid(principal), block.action.clone(), uid(resource));
-        request.context = block.context.clone();
+        request.context = block.context.clone().into_owned();
         request
     }
 }
 
-/// The request of a number.
-fn nth(spaces: &[(usize, Vec<usize>, Vec<usize>)], mut number: u64) -> Option<(usize, usize, usize)> {
-    for (block, principals, resources) in spaces {
-        let here = (principals.len() * resources.len()) as u64;
-        if number < here {
-            let at = usize::try_from(number).ok()?;
-            return Some((*block, *principals.get(at / resources.len())?, *resources.get(at % resources.len())?));
+/// The request of a number: its block, principal and resource.
+fn nth(spaces: &[Space], mut number: u64) -> Option<(usize, usize, usize)> {
+    for space in spaces {
+        if number < space.len() {
+            let (principal, resource) = space.pair(number);
+            return Some((space.block, principal, resource));
         }
-        number -= here;
+        number -= space.len();
     }
     None
 }

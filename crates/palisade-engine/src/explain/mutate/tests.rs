@@ -19,6 +19,11 @@ entity Folder in [Folder] = { owner: User, level: Long };
 action view, edit, share appliesTo { principal: [User], resource: [Folder], context: { mfa: Bool, ip?: ipaddr } };
 "#;
 
+/// An action that only some tests know.
+const PAY: &str = r#"
+action pay appliesTo { principal: [User], resource: [Folder], context: { amount: Long, at?: datetime, by?: User, tags?: Set<String>, name?: String, ok?: Bool } };
+"#;
+
 const POLICIES: [(&str, &str); 6] = [
     (
         "groups",
@@ -53,6 +58,10 @@ const ENTITIES: &str = r#"[
 ]"#;
 
 fn build(policies: &[(&str, &str)], kind: EngineKind) -> Option<Snapshot> {
+    build_with("", policies, kind)
+}
+
+fn build_with(more: &str, policies: &[(&str, &str)], kind: EngineKind) -> Option<Snapshot> {
     let text = |(id, text): &(&str, &str)| PolicyText {
         origin: format!("{id}.cedar"),
         text: (*text).to_owned(),
@@ -60,7 +69,7 @@ fn build(policies: &[(&str, &str)], kind: EngineKind) -> Option<Snapshot> {
     };
     let bundle = Bundle {
         policies: policies.iter().map(text).collect(),
-        schema: Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] }),
+        schema: Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned() + more)] }),
         entities: vec![Document::held("e", ENTITIES)],
         ..Bundle::default()
     };
@@ -240,6 +249,51 @@ fn a_request_is_found_that_a_mutant_decides_otherwise() {
             *(if searched.found.is_some() { &mut found } else { &mut apart }) += 1;
         });
         assert!(found > 20 && apart > 0, "{found} {apart}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn contexts_are_found_that_no_test_has() {
+    on_big_stack(|| {
+        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
+        for (condition, of_which) in [
+            ("context.amount > 100", 3),
+            ("context.amount >= resource.level + 100", 3),
+            ("context has at && context.at >= datetime(\"2027-01-01\")", 3),
+            ("context has by && context.by == resource.owner", 3),
+            ("context has tags && context.tags.containsAny([\"a\", \"b\"])", 3),
+            ("context has name && context.name like \"a*\"", 3),
+            ("context has ok && !context.ok", 3),
+            // two members at once
+            ("context.amount > 100 && context has name && context.name == \"x\"", 6),
+            ("if context.amount == 7 then context has ok else principal.active", 3),
+        ] {
+            let policies =
+                [("rule", format!(r#"permit (principal, action == Action::"pay", resource) when {{ {condition} }};"#))];
+            let policies = policies.each_ref().map(|(id, text)| (*id, text.as_str()));
+            let snapshot = build_with(PAY, &policies, EngineKind::Compiled).unwrap();
+            let mutants = snapshot.mutants(&[], &|| true).unwrap();
+            let stage = mutants.stage(&snapshot, None);
+            let open: Vec<usize> = (0..mutants.list.len())
+                .filter(|at| mutants.list[*at].standing == Standing::Open)
+                .filter(|at| mutants.list[*at].name.starts_with('`') && !mutants.list[*at].name.contains("action"))
+                .collect();
+            let context = Value::parse(b"{\"amount\": 1}").unwrap().into_owned();
+            let entities = ["User::\"ann\"", "User::\"bob\"", "Folder::\"root\"", "Folder::\"open\""].map(uid);
+            let actions = [(uid("Action::\"pay\""), vec![context])];
+            let pool = Pool { entities: entities.to_vec(), actions: actions.into_iter().collect() };
+            let mut found = 0;
+            mutants.search(&stage, &pool, &open, (0, 10_000), &|| true, &mut |at, searched| {
+                let name = &mutants.list[at].name;
+                let it = searched.found.unwrap_or_else(|| panic!("{condition}: {name} was not shown"));
+                let (request, before, after) = &*it;
+                assert_ne!(before.outcome, after.outcome, "{condition}: {name}");
+                assert_eq!(said(&snapshot.decide(request, 0).unwrap()), said(before), "{condition}: {name}");
+                found += 1;
+            });
+            assert!(found >= of_which, "{condition}: of {found} mutants");
+        }
     })
     .unwrap();
 }
