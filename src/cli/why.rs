@@ -182,6 +182,14 @@ pub(super) fn write_nearest(explanation: &Explanation, color: bool, to: &mut dyn
     page.policy(nearest, decided)
 }
 
+/// The same with the first of the changes that would turn the decision.
+pub(super) fn write_nearest_and_change(explanation: &Explanation, color: bool, to: &mut dyn Write) -> io::Result<()> {
+    write_nearest(explanation, color, to)?;
+    let Some(change) = explanation.changes.first() else { return Ok(()) };
+    let turned = if explanation.decision.is_allow() { "denied" } else { "allowed" };
+    writeln!(to, "  it would be {turned} if you {}", change.words)
+}
+
 /// Where an explanation is written.
 struct Page<'p> {
     to: &'p mut dyn Write,

@@ -401,7 +401,7 @@ fn write_answer(answer: &Answer, terminal: &mut Terminal<'_>) -> io::Result<()> 
         .iter()
         .try_for_each(|error| writeln!(terminal.out, "           policy error {}", policy_error(error)))?;
     match explained {
-        Some(explained) => why::write_nearest(explained, terminal.color, terminal.out),
+        Some(explained) => why::write_nearest_and_change(explained, terminal.color, terminal.out),
         None => Ok(()),
     }
 }

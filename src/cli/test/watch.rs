@@ -84,6 +84,8 @@ pub(super) fn run(
             match choose(args) {
                 Ok(chosen) => break chosen,
                 Err(stop) => {
+                    // once it can be used again, tests run, even if it is what it was before
+                    last = None;
                     show(&stop, terminal)?;
                     terminal.err.flush()?;
                 }

@@ -4,6 +4,7 @@ use cedar_policy_core::ast::{EntityUID, Value as CedarValue};
 use cedar_policy_core::entities::CedarValueJson;
 use serde_json::{Value as Json, json};
 
+use super::goals::entity_json;
 use super::links;
 use super::scene::{plain, shown};
 use crate::broken::broken;
@@ -164,7 +165,13 @@ impl Change {
                 Target::Attribute(entity, _) | Target::Tag(entity, _) => of_entity(entity),
                 Target::Context(_) => 1,
             },
-            Self::AddEntity(..) => 2,
+            // for the principal alone, or for a group
+            Self::AddEntity(_, attributes) => {
+                let own = principal.map(entity_json);
+                let is_own =
+                    attributes.as_object().is_some_and(|it| it.values().any(|value| Some(value) == own.as_ref()));
+                if is_own { 2 } else { 3 }
+            }
         }
     }
 

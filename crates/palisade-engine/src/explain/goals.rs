@@ -1,5 +1,7 @@
 //! Which single changes could make a condition hold, or not hold: found in what it says, verified elsewhere.
 
+mod near;
+
 use cedar_policy_core::ast::{
     BinaryOp, EntityUID, Expr, ExprKind, Literal, Name, PatternElem, SlotEnv, UnaryOp, Value, ValueKind, Var,
 };
@@ -8,10 +10,12 @@ use serde_json::{Value as Json, json};
 use super::edits::{Change, Target, json_of};
 use super::groups;
 use super::scene::{Gave, Scene, as_entities, as_entity};
+use super::search::Asked;
 use super::tree::{conjuncts, disjuncts};
 use super::values::{self, Masks};
 use crate::schema::{SchemaModel, Type};
 use crate::snapshot::Snapshot;
+pub(super) use near::sample;
 
 /// Changes of one clause.
 const MOST_OF_A_CLAUSE: usize = 24;
@@ -35,7 +39,13 @@ pub(super) struct Goals<'g> {
     pub bounded: bool,
 }
 
-impl Goals<'_> {
+impl<'g> Goals<'g> {
+    pub(super) fn of(asked: &Asked<'g>, slots: &'g SlotEnv, masks: &'g Masks) -> Self {
+        let (snapshot, scene) = (asked.snapshot, asked.scene);
+        let schema = snapshot.core.schema.as_deref();
+        Self { snapshot, scene, slots, schema, masks, found: Vec::new(), bounded: false }
+    }
+
     /// Changes that could make `expression` hold, or with `want` false not hold.
     pub(super) fn make(&mut self, expression: &Expr, want: bool) {
         self.within(expression, want, MOST_LEVELS);
@@ -53,6 +63,7 @@ impl Goals<'_> {
                 ExprKind::If { test_expr, then_expr, else_expr } => {
                     left.extend([&**else_expr, &**then_expr, &**test_expr]);
                 }
+                _ if values::hides(part, self.masks) => {}
                 _ => {
                     self.leaf(part, true);
                     self.leaf(part, false);
@@ -103,6 +114,8 @@ impl Goals<'_> {
 
     fn leaf(&mut self, expression: &Expr, want: bool) {
         let before = self.found.len();
+        // what is read of an entity that another names: the name is not changed
+        self.bounded |= values::places(expression).into_iter().any(|place| self.is_of_another(place));
         match expression.expr_kind() {
             ExprKind::BinaryApp { op, arg1, arg2 } => self.operator(*op, arg1, arg2, want),
             ExprKind::GetAttr { .. } => self.set(expression, want.into()),
@@ -130,6 +143,10 @@ impl Goals<'_> {
                 }
             }
             ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } if want => self.set(arg, json!([])),
+            ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } => {
+                let element = self.element_of(arg);
+                self.elements(arg, self.scene.value(arg, self.slots).ok().as_ref(), element.as_slice(), true);
+            }
             ExprKind::ExtensionFunctionApp { fn_name, args } => {
                 // of the values that would do, few are tried
                 self.bounded = true;
@@ -161,7 +178,7 @@ impl Goals<'_> {
             BinaryOp::Eq if want => {
                 for (place, value) in [(a, &of_b), (b, &of_a)] {
                     if let Some(json) = value.as_ref().and_then(json_of) {
-                        self.set(place, json);
+                        self.solve(place, &json);
                     }
                 }
             }
@@ -173,7 +190,7 @@ impl Goals<'_> {
                     .any(|value| json_of(value).is_none_or(|json| !is_plain(&json)));
                 for (place, value) in [(a, &of_b), (b, &of_a)] {
                     for other in value.as_ref().map(|value| self.others(value)).unwrap_or_default() {
-                        self.set(place, other);
+                        self.solve(place, &other);
                     }
                     self.take_away(place);
                 }
@@ -182,7 +199,7 @@ impl Goals<'_> {
                 // at the bound, and one step to either side of it
                 for (place, bound) in [(a, &of_b), (b, &of_a)] {
                     for value in bound.as_ref().map(|bound| self.around(bound)).unwrap_or_default() {
-                        self.set(place, value);
+                        self.solve(place, &value);
                     }
                 }
             }
@@ -290,8 +307,7 @@ impl Goals<'_> {
 
     /// Whether the schema allows it.
     fn may_be_above(&self, from: &EntityUID, target: &EntityUID) -> bool {
-        let declared = self.schema.map(|schema| schema.core().get_entity_type(target.entity_type()));
-        declared.is_none_or(|declared| declared.is_some_and(|it| it.has_descendant_entity_type(from.entity_type())))
+        self.schema.is_none_or(|schema| groups::may_be_above(schema, from, target))
     }
 
     /// An entity and those nearest above it.
@@ -327,7 +343,12 @@ impl Goals<'_> {
 
     /// A method of an extension type.
     fn call(&mut self, function: &Name, args: &[Expr], want: bool) {
-        let [a, b] = args else { return };
+        let [a, b] = args else {
+            for address in args.first().and(near::addresses(&function.to_string(), want)).unwrap_or_default() {
+                self.set(&args[0], json!({"__extn": {"fn": "ip", "arg": address}}));
+            }
+            return;
+        };
         let (of_a, of_b) = (self.scene.value(a, self.slots).ok(), self.scene.value(b, self.slots).ok());
         match function.to_string().as_str() {
             "isInRange" if want => {
@@ -376,18 +397,7 @@ impl Goals<'_> {
     /// Puts something where nothing is: what the schema allows there.
     fn give(&mut self, place: &Expr) {
         let Some(target) = self.target(place) else { return };
-        let ty = self.type_of(&target);
-        let samples = match ty {
-            Some(Type::Bool) => vec![json!(true), json!(false)],
-            Some(Type::Long) => vec![json!(0)],
-            Some(Type::String) => vec![json!("")],
-            Some(Type::Set(_)) => vec![json!([])],
-            Some(Type::Record(_)) => vec![json!({})],
-            Some(Type::Entity(name)) => self.some_of_type(name).iter().map(entity_json).collect(),
-            Some(Type::Extension(name)) => sample(name).into_iter().collect(),
-            Some(Type::Unknown) => Vec::new(),
-            None => vec![json!(true)],
-        };
+        let samples = self.type_of(&target).map_or_else(|| vec![json!(true)], |ty| self.samples(ty));
         for sample in samples {
             self.push(Change::Set(target.clone(), Some(sample)));
         }
@@ -423,6 +433,18 @@ impl Goals<'_> {
         })
     }
 
+    /// Whether a place is of an entity that the request does not name itself: an attribute names it.
+    fn is_of_another(&self, place: &Expr) -> bool {
+        let mut at = place;
+        while let ExprKind::GetAttr { expr, .. } = at.expr_kind() {
+            if self.target(expr).is_some() && self.scene.entity(expr, self.slots).is_some() {
+                return true;
+            }
+            at = expr;
+        }
+        false
+    }
+
     fn is_set(&self, place: &Expr) -> bool {
         self.target(place).is_some_and(|target| matches!(self.type_of(&target), Some(Type::Set(_))))
     }
@@ -440,7 +462,7 @@ impl Goals<'_> {
     }
 
     /// Where the value of an expression stands, if it stands somewhere.
-    fn target(&self, place: &Expr) -> Option<Target> {
+    pub(super) fn target(&self, place: &Expr) -> Option<Target> {
         match place.expr_kind() {
             ExprKind::GetAttr { expr, attr } => {
                 if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) {
@@ -464,40 +486,6 @@ impl Goals<'_> {
             }
             _ => None,
         }
-    }
-
-    /// A few values of the same type that are not this one.
-    fn others(&self, value: &Value) -> Vec<Json> {
-        match value.value_kind() {
-            ValueKind::Lit(Literal::Bool(b)) => vec![json!(!b)],
-            ValueKind::Lit(Literal::Long(n)) => vec![json!(n.wrapping_add(1))],
-            ValueKind::Lit(Literal::String(text)) => vec![json!(format!("not {text}"))],
-            ValueKind::Lit(Literal::EntityUID(uid)) => {
-                let name = uid.entity_type().to_string();
-                let mut found = self.of_type(&name);
-                found.extend(self.scene.parents(uid));
-                found.extend(self.scene.stored_of_type(&name, 3));
-                found.retain(|other| other != &**uid && other.entity_type() == uid.entity_type());
-                found.iter().take(2).map(entity_json).collect()
-            }
-            ValueKind::Set(set) if !set.is_empty() => vec![json!([])],
-            ValueKind::ExtensionValue(_) => self.around(value),
-            _ => Vec::new(),
-        }
-    }
-
-    /// A value, the next smaller and the next larger one.
-    fn around(&self, value: &Value) -> Vec<Json> {
-        if let ValueKind::Lit(Literal::Long(n)) = value.value_kind() {
-            return [Some(*n), n.checked_sub(1), n.checked_add(1)].into_iter().flatten().map(Json::from).collect();
-        }
-        let moved = |by: &str| {
-            let name = |name: &str| name.parse::<Name>().ok();
-            let step = Expr::call_extension_fn(name("duration")?, vec![Expr::val(by)]);
-            let sum = Expr::call_extension_fn(name("offset")?, vec![Expr::from(value.clone()), step]);
-            json_of(&self.scene.value(&sum, self.slots).ok()?)
-        };
-        [json_of(value), moved("-1ms"), moved("1ms")].into_iter().flatten().collect()
     }
 
     fn push(&mut self, change: Change) {
@@ -536,16 +524,4 @@ fn elements_of(value: Option<&Value>) -> Vec<Json> {
         Some(ValueKind::Set(set)) => set.iter().filter_map(json_of).collect(),
         _ => Vec::new(),
     }
-}
-
-/// A value of an extension type.
-pub(super) fn sample(name: &str) -> Option<Json> {
-    let (function, argument) = match name {
-        "datetime" => ("datetime", "2030-01-01"),
-        "duration" => ("duration", "1h"),
-        "decimal" => ("decimal", "1.0"),
-        "ipaddr" => ("ip", "192.0.2.1"),
-        _ => return None,
-    };
-    Some(json!({"__extn": {"fn": function, "arg": argument}}))
 }

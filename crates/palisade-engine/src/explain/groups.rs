@@ -4,6 +4,7 @@ use cedar_policy_core::ast::EntityUID;
 
 use super::scene::Scene;
 use crate::layout::known;
+use crate::schema::SchemaModel;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
@@ -13,8 +14,8 @@ const MOST_BELOW: usize = 64;
 /// Groups that are proposed.
 const MOST_GROUPS: usize = 3;
 
-/// Groups below `wanted` that entities of the type of `from` are put into, those first that give least. None where such entities
-/// are put into `wanted` itself.
+/// Groups below `wanted` that entities of the type of `from` are put into, or that the schema allows them to be put into, those
+/// first that give least. None where such entities are put into `wanted` itself.
 pub(super) fn leading_to(
     snapshot: &Snapshot,
     scene: &Scene<'_>,
@@ -25,6 +26,10 @@ pub(super) fn leading_to(
     let (Some(root), Some(ty)) = (known(wanted, store), store.symbols().type_id(&from.entity_type().to_string()))
     else {
         return Vec::new();
+    };
+    let allows = |group: u32| {
+        let declared = snapshot.core.schema.as_deref().zip(scene.uid(group));
+        declared.is_some_and(|(schema, group)| may_be_above(schema, from, &group))
     };
     let has_such = |id: u32| children(store, id).any(|child| store.type_of(child) == ty);
     let own = scene.parents(from);
@@ -40,7 +45,7 @@ pub(super) fn leading_to(
                 continue;
             }
             seen.push(child);
-            if has_such(child) || own.contains(&store.type_of(child)) {
+            if has_such(child) || own.contains(&store.type_of(child)) || allows(child) {
                 found.push(child);
             }
         }
@@ -48,6 +53,12 @@ pub(super) fn leading_to(
     found.sort_by_cached_key(|group| (above(store, *group), *group));
     let names = found.into_iter().filter_map(|group| scene.uid(group)).filter(|group| group != from);
     names.take(MOST_GROUPS).collect()
+}
+
+/// Whether the schema allows an entity in another, at any depth.
+pub(super) fn may_be_above(schema: &SchemaModel, from: &EntityUID, above: &EntityUID) -> bool {
+    let declared = schema.core().get_entity_type(above.entity_type());
+    declared.is_some_and(|it| it.has_descendant_entity_type(from.entity_type()))
 }
 
 /// The stored entities that have one as a parent, some of them.

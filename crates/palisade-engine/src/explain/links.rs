@@ -143,22 +143,25 @@ impl Links<'_> {
                 if !named || [has(SlotId::principal()), has(SlotId::resource())] != filled {
                     continue;
                 }
-                for principal in &choices[0] {
-                    for resource in &choices[1] {
-                        made += 1;
-                        if made > MOST_LINKS || fitting.len() >= MOST_FITTING {
-                            self.bounded = true;
-                            break 'all;
-                        }
-                        let slots = [principal.clone(), resource.clone()];
-                        if self.holds(id, template, &slots) {
-                            fitting.push(Fitting { declaration, template: id, slots });
-                        }
+                // the narrowest first: who asks alone before his groups, what is asked for before what it is in
+                let mut pairs: Vec<(usize, usize)> =
+                    (0..choices[0].len()).flat_map(|p| (0..choices[1].len()).map(move |r| (p, r))).collect();
+                pairs.sort_by_key(|(p, r)| (p + r, *p));
+                for (p, r) in pairs {
+                    made += 1;
+                    if made > MOST_LINKS || fitting.len() >= MOST_FITTING {
+                        self.bounded = true;
+                        break 'all;
+                    }
+                    let slots = [choices[0][p].clone(), choices[1][r].clone()];
+                    if self.holds(id, template, &slots) {
+                        fitting.push(((p + r, p), Fitting { declaration, template: id, slots }));
                     }
                 }
             }
         }
-        for fit in &fitting {
+        fitting.sort_by_key(|(width, _)| *width);
+        for (_, fit) in &fitting {
             self.towards(fit);
         }
     }

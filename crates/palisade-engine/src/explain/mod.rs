@@ -14,6 +14,7 @@
 //! Nothing here grows with the number of policies or entities: candidates come from an index, and each bound that is met
 //! shows in the answer.
 
+mod contested;
 mod edits;
 mod goals;
 mod groups;
@@ -175,7 +176,9 @@ impl Snapshot {
             diagnostics: Diagnostics {
                 reason: decision.reasons,
                 errors: if options.masks.is_empty() { decision.errors } else { withheld(decision.errors) },
-                denied_by: decision.denied_by,
+                denied_by: decision
+                    .denied_by
+                    .map(|rule| if options.masks.is_empty() { rule } else { bare(rule, request) }),
             },
         })
     }
@@ -286,6 +289,17 @@ impl Snapshot {
 fn withheld(errors: Vec<PolicyError>) -> Vec<PolicyError> {
     let bare = |error: PolicyError| PolicyError { message: tree::WITHHELD.into(), ..error };
     errors.into_iter().map(bare).collect()
+}
+
+/// A rule without the name of an entity that the request may have in what is masked.
+fn bare(rule: DeniedBy, request: &AccessRequest<'_>) -> DeniedBy {
+    let asked = [&request.principal, &request.action, &request.resource].map(ToString::to_string);
+    match rule {
+        DeniedBy::UnknownEntity { entity } if !asked.contains(&entity) => {
+            DeniedBy::UnknownEntity { entity: tree::WITHHELD.to_owned() }
+        }
+        rule => rule,
+    }
 }
 
 /// What decided first, then what failed, then those that would turn the decision, the nearest first.

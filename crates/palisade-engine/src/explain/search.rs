@@ -1,11 +1,12 @@
 //! The single changes that turn a decision: candidates from the clauses of the nearest policies, each tried.
 
-use cedar_policy_core::ast::{Expr, Var};
+use cedar_policy_core::ast::{EntityUID, Expr, Var};
 
+use super::contested::{Contested, target};
 use super::edits::Change;
 use super::goals::Goals;
 use super::links;
-use super::scene::{Gave, Scene};
+use super::scene::{Gave, Scene, shown};
 use super::source::Source;
 use super::ties;
 use super::tree::Tree;
@@ -26,6 +27,9 @@ const MOST_CANDIDATES: usize = 4;
 
 /// As many of Cedar's own entities are made again for each trial without a thought.
 const CHEAP_ENTITIES: usize = 2_000;
+
+/// Entities above the resource by which proposals are ordered.
+const MOST_ABOVE: usize = 32;
 
 /// What is explained.
 pub(super) struct Asked<'a> {
@@ -77,11 +81,17 @@ pub(super) fn turning(
     for (change, policy) in made {
         ties::tied(asked, change).into_iter().for_each(|change| add(&mut candidates, change, policy.clone()));
     }
+    let contested = if candidates.is_empty() { Contested::default() } else { Contested::of(asked, judged, masks) };
+    for (change, policy) in contested.more(&candidates) {
+        ties::tied(asked, change).into_iter().for_each(|change| add(&mut candidates, change, policy.clone()));
+    }
     // what a rule of the strict semantics denies, an entity more may turn, or a forbid that does not fail any more
     search.bounded |= asked.decision.denied_by.is_some();
     let [principal, resource] = [Var::Principal, Var::Resource].map(|variable| asked.scene.of(variable));
-    candidates.sort_by_key(|(change, _)| change.reach(principal, resource));
+    let above = resource.map(|resource| lineage(asked.scene, resource)).unwrap_or_default();
+    candidates.sort_by_cached_key(|(change, policy)| (change.reach(principal, resource), width(asked, policy, &above)));
     let (mut turning, mut joined) = (Vec::new(), Vec::new());
+    let (mut turned, mut in_vain) = (Vec::new(), Vec::new());
     for (change, policy) in candidates {
         if search.tried == most || turning.len() == bounds.changes {
             search.bounded = true;
@@ -104,7 +114,11 @@ pub(super) fn turning(
         }
         // it does not fit the schema; a larger one of its kind may
         search.bounded |= decided.is_none();
-        if let Some(decision) = decided.filter(|decision| decision.outcome != asked.decision.outcome) {
+        let decided = decided.filter(|decision| decision.outcome != asked.decision.outcome);
+        if let Some(place) = target(&change).filter(|_| contested.is_contested(&change)) {
+            (if decided.is_some() { &mut turned } else { &mut in_vain }).push(place.clone());
+        }
+        if let Some(decision) = decided {
             let adds = change.entity().is_some_and(|entity| !asked.scene.knows(entity));
             let (words, mut edits) = (change.words(adds), change.edits().into_iter());
             let Some(edit) = edits.next() else { continue };
@@ -121,7 +135,32 @@ pub(super) fn turning(
             }
         }
     }
+    // a value that no condition names may suit all of them
+    search.bounded |= in_vain.iter().any(|place| !turned.contains(place));
     Ok(turning)
+}
+
+/// An entity and those nearest above it, as links name them.
+fn lineage(scene: &Scene<'_>, of: &EntityUID) -> Vec<String> {
+    let mut found = vec![of.clone()];
+    let mut next = 0;
+    while let Some(entity) = found.get(next).cloned() {
+        for parent in scene.parents(&entity) {
+            if found.len() < MOST_ABOVE && !found.contains(&parent) {
+                found.push(parent);
+            }
+        }
+        next += 1;
+    }
+    found.iter().map(shown).collect()
+}
+
+/// How far above the resource the place is that a link gives rights over: who is put into a group has the rights of the group
+/// there. Of what is no link nothing is known.
+fn width(asked: &Asked<'_>, policy: &PolicyId, above: &[String]) -> usize {
+    let Some(linked) = asked.snapshot.linked(policy) else { return 0 };
+    let place = linked.link.args.iter().find(|(slot, _)| slot == "?resource");
+    place.map_or(0, |(_, uid)| above.iter().position(|known| known == uid).unwrap_or(above.len()))
 }
 
 /// Adds a change; two that say the same are one.
@@ -135,15 +174,7 @@ fn add(candidates: &mut Vec<(Change, PolicyId)>, change: Change, policy: PolicyI
 /// Changes that could make a policy hold, or not.
 fn of_policy(asked: &Asked<'_>, judged: &Judged, want: bool, masks: &Masks) -> (Vec<Change>, bool) {
     let tree = Tree::new(&judged.policy, Source::new(asked.snapshot.known_site(&judged.id)), masks);
-    let mut goals = Goals {
-        snapshot: asked.snapshot,
-        scene: asked.scene,
-        slots: tree.slots(),
-        schema: asked.snapshot.core.schema.as_deref(),
-        masks,
-        found: Vec::new(),
-        bounded: false,
-    };
+    let mut goals = Goals::of(asked, tree.slots(), masks);
     let holds = |condition: &Expr| matches!(asked.scene.gives(condition, tree.slots()), Gave::Bool(true));
     for part in tree.scope() {
         if holds(&part.condition) != want {

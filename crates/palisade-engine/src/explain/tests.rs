@@ -2,6 +2,7 @@
 
 pub(super) mod links;
 mod masked;
+mod places;
 mod say;
 mod seen;
 mod worlds;

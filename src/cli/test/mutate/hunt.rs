@@ -271,7 +271,8 @@ impl Best {
     fn fate(self) -> Fate {
         match self.shown {
             Some(shown) => Fate::Survived(shown),
-            None if self.is_bounded => Fate::Unseen(self.asked),
+            // where nothing could be asked, nothing is known
+            None if self.is_bounded || self.asked == 0 => Fate::Unseen(self.asked),
             None => Fate::NotToldApart(self.asked),
         }
     }

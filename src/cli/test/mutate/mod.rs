@@ -34,7 +34,7 @@ pub enum Fate {
     Killed,
     /// No test failed, and this request would have.
     Survived(Box<Shown>),
-    /// No test failed, and none of so many requests would have; there are more.
+    /// No test failed, and none of so many requests would have; there are more, or none could be asked.
     Unseen(u64),
     /// No test failed, and none of all the requests that entities and contexts make, so many, would have.
     NotToldApart(u64),

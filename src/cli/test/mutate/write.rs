@@ -19,6 +19,13 @@ pub(in crate::cli::test) fn human(mutation: &Mutation, quiet: bool, color: bool,
                 writeln!(to, "  this test would kill it; with the mutant it is {}", outcome(&shown.mutated))?;
                 draft::write(&drafted(shown, &name(mutant)), "    ", to)?;
             }
+            Fate::Unseen(0) => {
+                headline(mutant, "LIVES", Tone::Bad, color, to)?;
+                writeln!(
+                    to,
+                    "  no request could be asked: of the stored entities none is in its scope, write a test that has some"
+                )?;
+            }
             Fate::Unseen(asked) => {
                 headline(mutant, "LIVES", Tone::Bad, color, to)?;
                 writeln!(to, "  not distinguished by {}, and there are more: see `--mutate-budget`", count_of(*asked))?;

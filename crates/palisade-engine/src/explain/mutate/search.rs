@@ -32,6 +32,9 @@ const WHOLE: u64 = 16;
 /// budget long.
 const LONGER: u64 = 4;
 
+/// Contexts of other actions that an action which no test asks is asked with.
+const MOST_OF_OTHERS: usize = 4;
+
 /// What requests are made of.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
@@ -115,9 +118,12 @@ impl Mutants {
     }
 }
 
-/// The requests that the schema allows, by action and context.
+/// The requests that the schema allows, by action and context. An action that no test asks in a way that the schema allows is
+/// asked with the contexts of others, or with one that is made up.
 fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
     let schema = snapshot.core.schema.as_deref();
+    let all: BTreeMap<String, &Value<'static>> =
+        pool.actions.values().flatten().map(|context| (context.to_json().to_string(), context)).collect();
     let mut found = Vec::new();
     for (action, contexts) in &pool.actions {
         let fits = |types: Option<&Vec<String>>| -> Vec<usize> {
@@ -129,15 +135,25 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
         let principals = fits(applies.as_ref().map(|(principals, _)| principals));
         let resources = fits(applies.as_ref().map(|(_, resources)| resources));
         let (Some(principal), Some(resource)) = (principals.first(), resources.first()) else { continue };
-        for context in contexts {
-            let mut request =
-                AccessRequest::new(pool.entities[*principal].clone(), action.clone(), pool.entities[*resource].clone());
-            request.context = context.clone();
-            // a context of other actions makes no request of this one
-            let Ok((sample, _, _)) = reference::request(snapshot, &request, now) else { continue };
-            let (principals, resources) = (principals.clone(), resources.clone());
-            found.push(Block { action, context: Cow::Borrowed(context), sample, principals, resources });
+        let (principal, resource) = (&pool.entities[*principal], &pool.entities[*resource]);
+        let block = |context: Cow<'b, Value<'static>>| {
+            let mut request = AccessRequest::new(principal.clone(), action.clone(), resource.clone());
+            request.context = context.clone().into_owned();
+            // a context of other actions may make no request of this one
+            let (sample, _, _) = reference::request(snapshot, &request, now).ok()?;
+            Some(Block { action, context, sample, principals: principals.clone(), resources: resources.clone() })
+        };
+        let mut own: Vec<Block<'b>> = contexts.iter().filter_map(|context| block(Cow::Borrowed(context))).collect();
+        if own.is_empty() {
+            let others = all.values().filter_map(|context| block(Cow::Borrowed(context)));
+            own = others.take(MOST_OF_OTHERS).collect();
         }
+        if own.is_empty() {
+            own.extend(
+                contexts::made_up(schema, action, &pool.entities).and_then(|context| block(Cow::Owned(context))),
+            );
+        }
+        found.append(&mut own);
     }
     found
 }

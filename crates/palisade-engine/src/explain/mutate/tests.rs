@@ -21,7 +21,9 @@ action view, edit, share appliesTo { principal: [User], resource: [Folder], cont
 
 /// An action that only some tests know.
 const PAY: &str = r#"
-action pay appliesTo { principal: [User], resource: [Folder], context: { amount: Long, at?: datetime, by?: User, tags?: Set<String>, name?: String, ok?: Bool } };
+action pay appliesTo { principal: [User], resource: [Folder], context: { amount: Long, at?: datetime, by?: User, tags?: Set<String>, name?: String, ok?: Bool,
+  ip?: ipaddr, sum?: decimal } };
+action refund appliesTo { principal: [User], resource: [Folder], context: { amount: Long, of: { by: User, ip: ipaddr } } };
 "#;
 
 const POLICIES: [(&str, &str); 6] = [
@@ -267,6 +269,14 @@ fn contexts_are_found_that_no_test_has() {
             ("context has ok && !context.ok", 3),
             // two members at once
             ("context.amount > 100 && context has name && context.name == \"x\"", 6),
+            ("context has tags && context.tags.isEmpty()", 3),
+            ("context has tags && !context.tags.isEmpty()", 3),
+            ("context has sum && context.sum.greaterThan(decimal(\"3.0\"))", 3),
+            ("context has sum && context.sum.lessThan(decimal(\"1.0\"))", 3),
+            ("context has ip && context.ip.isLoopback()", 3),
+            ("context has ip && context.ip.isIpv6()", 3),
+            ("context.amount * 2 > 30", 2),
+            ("7 - context.amount * -3 >= 31 || context.amount + 1 == -4", 3),
             ("if context.amount == 7 then context has ok else principal.active", 3),
         ] {
             let policies =
@@ -293,6 +303,32 @@ fn contexts_are_found_that_no_test_has() {
                 found += 1;
             });
             assert!(found >= of_which, "{condition}: of {found} mutants");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_action_that_no_test_asks_is_asked() {
+    on_big_stack(|| {
+        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
+        let policies = [("rule", "permit (principal, action == Action::\"refund\", resource) when { context.amount > 5 };")];
+        let snapshot = build_with(PAY, &policies, EngineKind::Compiled).unwrap();
+        let mutants = snapshot.mutants(&[], &|| true).unwrap();
+        let stage = mutants.stage(&snapshot, None);
+        let removed = mutants.list.iter().position(|mutant| mutant.name == "the policy removed").unwrap();
+        let context = |text: &str| Value::parse(text.as_bytes()).unwrap().into_owned();
+        let others = r#"{"amount": 9, "of": {"by": {"__entity": {"type": "User", "id": "ann"}}, "ip": {"__extn": {"fn": "ip", "arg": "::1"}}}}"#;
+        // nothing but an empty context, one of another action that does not fit, and one that does
+        for more in [vec![], vec![context(r#"{"mfa": true}"#)], vec![context(others)]] {
+            let actions = [("refund", vec![context("{}")]), ("view", more)];
+            let actions = actions.map(|(id, contexts)| (uid(&format!("Action::\"{id}\"")), contexts));
+            let entities = ["User::\"ann\"", "Folder::\"root\""].map(uid);
+            let pool = Pool { entities: entities.to_vec(), actions: actions.into_iter().collect() };
+            let mut found = None;
+            mutants.search(&stage, &pool, &[removed], (0, 10_000), &|| true, &mut |_, searched| found = searched.found);
+            let (request, before, after) = &*found.expect("a request is found");
+            assert_eq!((before.outcome.is_allow(), after.outcome.is_allow()), (true, false), "{request:?}");
         }
     })
     .unwrap();

@@ -15,6 +15,10 @@ const ENTITIES: &str = r#"[
 const CONTEXT: &str = r#"{"n": 987654, "u": {"__entity": {"type": "U", "id": "SECRETU"}}, "k": "SECRETK", "deep": {"n": 987654}, "open": 3}"#;
 
 fn explained(condition: &str, mask: &[&str]) -> String {
+    explained_in(CONTEXT, condition, mask)
+}
+
+fn explained_in(context: &str, condition: &str, mask: &[&str]) -> String {
     let text = PolicyText {
         origin: "p.cedar".to_owned(),
         text: format!("permit (principal, action, resource) when {{ {condition} }};"),
@@ -26,7 +30,7 @@ fn explained(condition: &str, mask: &[&str]) -> String {
     let built = on_big_stack(|| Snapshot::build(Arc::new(bundle), &settings, revision)).unwrap();
     let snapshot = built.unwrap_or_else(|problems| panic!("{condition}: {problems:#?}")).0;
     let text = format!(
-        r#"{{"principal": "U::\"ann\"", "action": "Action::\"x\"", "resource": "D::\"d\"", "context": {CONTEXT}}}"#
+        r#"{{"principal": "U::\"ann\"", "action": "Action::\"x\"", "resource": "D::\"d\"", "context": {context}}}"#
     );
     let request = AccessRequest::from_value(Value::parse(text.as_bytes()).unwrap()).unwrap();
     let masks = mask.iter().map(|path| path.split('.').map(|step| Some(step.to_owned())).collect()).collect();
@@ -88,5 +92,19 @@ fn what_is_not_masked_is_shown_beside_it() {
         ("principal.hasTag(context.k)", &["n", "u"]),
     ] {
         assert_eq!(explained(condition, mask), explained(condition, &[]), "{condition}");
+    }
+}
+
+#[test]
+fn an_entity_that_is_not_stored_is_not_named_where_the_mask_may_hide_it() {
+    let unknown = CONTEXT.replace("SECRETU", "SECRETX");
+    for (condition, mask, is_shown) in [
+        ("principal.level == 2", &["u"][..], false),
+        ("principal.level == 2", &["n"], false),
+        ("principal.level == 2", &[], true),
+    ] {
+        let said = explained_in(&unknown, condition, mask);
+        assert!(said.contains("unknown_entity"), "{said}");
+        assert_eq!(said.contains("SECRETX"), is_shown, "{mask:?}: {said}");
     }
 }

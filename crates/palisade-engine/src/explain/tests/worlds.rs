@@ -12,13 +12,13 @@ use crate::model::{
 use crate::{EngineSettings, ExplainOptions, Snapshot, on_big_stack};
 
 /// A schema, policies, entities and what is made of them.
-struct World {
-    schema: &'static str,
-    policies: &'static str,
+pub(super) struct World {
+    pub schema: &'static str,
+    pub policies: String,
     /// Each with its type and name, its parents, and its attributes.
-    entities: Vec<Json>,
-    links: Vec<LinkDeclaration>,
-    rules: Vec<DataRule>,
+    pub entities: Vec<Json>,
+    pub links: Vec<LinkDeclaration>,
+    pub rules: Vec<DataRule>,
 }
 
 /// `Type::name` as a uid.
@@ -28,7 +28,7 @@ fn uid(text: &str) -> Json {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "rows are easier to read")]
-fn entity(name: &str, parents: &[&str], attrs: Json) -> Json {
+pub(super) fn entity(name: &str, parents: &[&str], attrs: Json) -> Json {
     // a text with `::` is an entity
     fn value(json: &Json) -> Json {
         match json {
@@ -50,11 +50,11 @@ fn each(each: &str, when: Option<&str>, template: &str, slots: [Option<&str>; 2]
 }
 
 impl World {
-    fn build(self) -> Snapshot {
+    pub(super) fn build(self) -> Snapshot {
         let bundle = Bundle {
             policies: vec![PolicyText {
                 origin: "p.cedar".to_owned(),
-                text: self.policies.to_owned(),
+                text: self.policies,
                 naming: PolicyNaming::Stem("p".to_owned()),
             }],
             schema: Some(SchemaText { fragments: vec![("s".to_owned(), self.schema.to_owned())] }),
@@ -117,7 +117,8 @@ fn grants(grants: Vec<Json>) -> World {
             entity Grant = { role: Role, who: User, at: Folder, on: Bool, by?: User };
             action view, edit appliesTo { principal: User, resource: Doc };",
         policies: r#"@id("view") permit (principal == ?principal, action == Action::"view", resource in ?resource);
-            @id("edit") permit (principal == ?principal, action == Action::"edit", resource in ?resource);"#,
+            @id("edit") permit (principal == ?principal, action == Action::"edit", resource in ?resource);"#
+            .to_owned(),
         entities,
         links: vec![each("Grant", Some("on"), "role.can", [Some("who"), Some("at")])],
         rules: Vec::new(),
@@ -174,8 +175,10 @@ fn homes(level: Level, is_required: bool) -> World {
              entity User in [Team] = { teams: Set<Team>, home: Customer };
              action view, open appliesTo { principal: User, resource: Device };"
         },
-        policies: r#"@id("view") permit (principal, action == Action::"view", resource) when { resource in principal.home };
-            @id("open") permit (principal in Team::"tech", action == Action::"open", resource);"#,
+        policies:
+            r#"@id("view") permit (principal, action == Action::"view", resource) when { resource in principal.home };
+            @id("open") permit (principal in Team::"tech", action == Action::"open", resource);"#
+                .to_owned(),
         entities: vec![
             entity("Customer::dk", &[], json!({})),
             entity("Customer::no", &[], json!({})),
@@ -281,7 +284,8 @@ fn a_role_is_preferred_to_a_bare_permission_and_the_smallest_comes_first() {
         schema: "entity Permission; entity Role in [Permission]; entity User in [Role, Permission];
             entity Doc = { owner: User }; action read, own appliesTo { principal: User, resource: Doc };",
         policies: r#"@id("read") permit (principal in Permission::"read", action == Action::"read", resource);
-            @id("own") permit (principal, action == Action::"own", resource) when { resource.owner == principal };"#,
+            @id("own") permit (principal, action == Action::"own", resource) when { resource.owner == principal };"#
+            .to_owned(),
         entities: vec![
             entity("Permission::read", &[], json!({})),
             entity("Permission::write", &[], json!({})),

@@ -1,0 +1,194 @@
+//! Values near one that a condition compares: at its bound, beside it, and others of its type.
+
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Name, UnaryOp, Value, ValueKind};
+use serde_json::{Value as Json, json};
+
+use super::{Goals, Type, entity_json, json_of};
+
+/// Levels of records in a value that is made up, and of sums and products in one that is solved for.
+const MOST_LEVELS: usize = 8;
+
+/// Steps of a decimal in one.
+const DECIMAL: i64 = 10_000;
+
+impl Goals<'_> {
+    /// A few values of the same type that are not this one.
+    pub(super) fn others(&self, value: &Value) -> Vec<Json> {
+        match value.value_kind() {
+            ValueKind::Lit(Literal::Bool(b)) => vec![json!(!b)],
+            ValueKind::Lit(Literal::Long(n)) => vec![json!(n.wrapping_add(1))],
+            ValueKind::Lit(Literal::String(text)) => vec![json!(format!("not {text}"))],
+            ValueKind::Lit(Literal::EntityUID(uid)) => {
+                let name = uid.entity_type().to_string();
+                let mut found = self.of_type(&name);
+                found.extend(self.scene.parents(uid));
+                found.extend(self.scene.stored_of_type(&name, 3));
+                found.retain(|other| other != &**uid && other.entity_type() == uid.entity_type());
+                found.iter().take(2).map(entity_json).collect()
+            }
+            ValueKind::Set(set) if !set.is_empty() => vec![json!([])],
+            ValueKind::ExtensionValue(_) => self.around(value),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A value, the next smaller and the next larger one.
+    pub(super) fn around(&self, value: &Value) -> Vec<Json> {
+        if let ValueKind::Lit(Literal::Long(n)) = value.value_kind() {
+            return [Some(*n), n.checked_sub(1), n.checked_add(1)].into_iter().flatten().map(Json::from).collect();
+        }
+        if let Some(json) = json_of(value).filter(|json| json["__extn"]["fn"] == "decimal") {
+            let beside = beside_decimal(&json);
+            return [json].into_iter().chain(beside).collect();
+        }
+        let moved = |by: &str| {
+            let name = |name: &str| name.parse::<Name>().ok();
+            let step = Expr::call_extension_fn(name("duration")?, vec![Expr::val(by)]);
+            let sum = Expr::call_extension_fn(name("offset")?, vec![Expr::from(value.clone()), step]);
+            json_of(&self.scene.value(&sum, self.slots).ok()?)
+        };
+        [json_of(value), moved("-1ms"), moved("1ms")].into_iter().flatten().collect()
+    }
+
+    /// Sets the place in an expression so that this becomes `value`: itself, or by the other side of a sum, a difference or a
+    /// product with a number.
+    pub(super) fn solve(&mut self, expression: &Expr, value: &Json) {
+        let mut left = vec![(expression, value.clone())];
+        for _ in 0..MOST_LEVELS {
+            let Some((at, value)) = left.pop() else { return };
+            if self.target(at).is_some() {
+                self.set(at, value);
+                continue;
+            }
+            let Some(wanted) = value.as_i64() else { continue };
+            let number = |of: &Expr| match self.scene.value(of, self.slots).ok()?.value_kind() {
+                ValueKind::Lit(Literal::Long(n)) => Some(*n),
+                _ => None,
+            };
+            match at.expr_kind() {
+                ExprKind::UnaryApp { op: UnaryOp::Neg, arg } => {
+                    left.extend(wanted.checked_neg().map(|n| (&**arg, n.into())))
+                }
+                ExprKind::BinaryApp { op: op @ (BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul), arg1, arg2 } => {
+                    let (a, b) = (number(arg1), number(arg2));
+                    let ways: [(&Expr, Option<i64>); 2] = match op {
+                        BinaryOp::Add => [
+                            (arg1, b.and_then(|b| wanted.checked_sub(b))),
+                            (arg2, a.and_then(|a| wanted.checked_sub(a))),
+                        ],
+                        BinaryOp::Sub => [
+                            (arg1, b.and_then(|b| wanted.checked_add(b))),
+                            (arg2, a.and_then(|a| a.checked_sub(wanted))),
+                        ],
+                        // the quotient that is not too small; with the values beside the bound both sides are met
+                        _ => [(arg1, b.and_then(|b| quotient(wanted, b))), (arg2, a.and_then(|a| quotient(wanted, a)))],
+                    };
+                    left.extend(ways.into_iter().filter_map(|(at, n)| Some((at, n?.into()))));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// An element that could be in the set that stands at `place`.
+    pub(super) fn element_of(&self, place: &Expr) -> Option<Json> {
+        let target = self.target(place)?;
+        match self.type_of(&target) {
+            Some(Type::Set(of)) => self.samples(of).into_iter().next(),
+            Some(_) => None,
+            None => Some(json!("")),
+        }
+    }
+
+    /// A few values of a type.
+    pub(super) fn samples(&self, ty: &Type) -> Vec<Json> {
+        match ty {
+            Type::Bool => vec![json!(true), json!(false)],
+            Type::Long => vec![json!(0)],
+            Type::String => vec![json!("")],
+            Type::Set(_) => vec![json!([])],
+            Type::Record(_) => vec![json!({})],
+            Type::Entity(name) => self.some_of_type(name).iter().map(entity_json).collect(),
+            Type::Extension(name) => sample(name).into_iter().collect(),
+            Type::Unknown => Vec::new(),
+        }
+    }
+}
+
+/// `wanted / by`, rounded away from zero.
+fn quotient(wanted: i64, by: i64) -> Option<i64> {
+    let (whole, rest) = (wanted.checked_div(by)?, wanted.checked_rem(by)?);
+    Some(if rest == 0 { whole } else { whole + if (wanted < 0) == (by < 0) { 1 } else { -1 } })
+}
+
+/// The decimals beside one, as Cedar writes them.
+fn beside_decimal(value: &Json) -> Vec<Json> {
+    let call = value.get("__extn").filter(|call| call["fn"] == "decimal");
+    let units = call.and_then(|call| {
+        let (whole, rest) = call["arg"].as_str()?.split_once('.')?;
+        let rest_units: i64 = format!("{rest:0<4}").parse().ok()?;
+        let units = whole.parse::<i64>().ok()?.checked_mul(DECIMAL)?;
+        if whole.starts_with('-') { units.checked_sub(rest_units) } else { units.checked_add(rest_units) }
+    });
+    let written = |units: i64| {
+        let sign = if units < 0 { "-" } else { "" };
+        let (whole, rest) =
+            (units.unsigned_abs() / DECIMAL.unsigned_abs(), units.unsigned_abs() % DECIMAL.unsigned_abs());
+        json!({"__extn": {"fn": "decimal", "arg": format!("{sign}{whole}.{rest:04}")}})
+    };
+    let beside = units.into_iter().flat_map(|units| [units.checked_sub(1), units.checked_add(1)]);
+    beside.flatten().map(written).collect()
+}
+
+/// Addresses for which a function of addresses holds, or does not.
+pub(super) fn addresses(function: &str, want: bool) -> Option<&'static [&'static str]> {
+    let (yes, no): (&[&str], &[&str]) = match function {
+        "isIpv4" => (&["192.0.2.1"], &["2001:db8::1"]),
+        "isIpv6" => (&["2001:db8::1"], &["192.0.2.1"]),
+        "isLoopback" => (&["127.0.0.1", "::1"], &["192.0.2.1"]),
+        "isMulticast" => (&["224.0.0.1", "ff00::1"], &["192.0.2.1"]),
+        _ => return None,
+    };
+    Some(if want { yes } else { no })
+}
+
+/// A value of an extension type.
+pub(in crate::explain) fn sample(name: &str) -> Option<Json> {
+    let (function, argument) = match name {
+        "datetime" => ("datetime", "2030-01-01"),
+        "duration" => ("duration", "1h"),
+        "decimal" => ("decimal", "1.0"),
+        "ipaddr" => ("ip", "192.0.2.1"),
+        _ => return None,
+    };
+    Some(json!({"__extn": {"fn": function, "arg": argument}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_moved_by_their_smallest_step() {
+        let of = |text: &str| json!({"__extn": {"fn": "decimal", "arg": text}});
+        for (text, below, above) in [
+            ("1.5", "1.4999", "1.5001"),
+            ("0.0", "-0.0001", "0.0001"),
+            ("-0.0001", "-0.0002", "0.0000"),
+            ("-3.0", "-3.0001", "-2.9999"),
+            ("922337203685477.5806", "922337203685477.5805", "922337203685477.5807"),
+        ] {
+            assert_eq!(beside_decimal(&of(text)), [of(below), of(above)], "{text}");
+        }
+        assert_eq!(beside_decimal(&of("-922337203685477.5808")).len(), 1);
+    }
+
+    #[test]
+    fn a_quotient_is_never_nearer_to_zero() {
+        for (wanted, by, quotient_is) in
+            [(30, 2, Some(15)), (31, 2, Some(16)), (-31, 2, Some(-16)), (31, -2, Some(-16)), (1, 0, None)]
+        {
+            assert_eq!(quotient(wanted, by), quotient_is, "{wanted} / {by}");
+        }
+    }
+}
