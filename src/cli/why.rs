@@ -308,7 +308,7 @@ fn read(value: &ReadValue) -> String {
 fn walked(way: &HierarchyPath) -> String {
     let path = way.path.join(" in ");
     let to = match way.to.as_slice() {
-        [] => "nothing".to_owned(),
+        [] => "any of an empty set".to_owned(),
         [one] => one.clone(),
         several => format!("any of [{}]", several.join(", ")),
     };

@@ -115,11 +115,16 @@ impl Coverage {
             let mut lines: BTreeMap<usize, u64> = BTreeMap::new();
             let (mut branches, mut taken) = (0, 0);
             for (_, line, policy) in &policies {
-                *lines.entry(*line).or_default() += policy.in_scope;
+                // of several parts in one line that which was evaluated most often
+                let mut ran = |line: usize, times: u64| {
+                    let known = lines.entry(line).or_default();
+                    *known = times.max(*known);
+                };
+                ran(*line, policy.in_scope);
                 for (block, part) in policy.parts.iter().enumerate() {
                     let Some(place) = &part.place else { continue };
                     let Outcomes { held, not, failed } = part.outcomes;
-                    *lines.entry(place.line).or_default() += held + not + failed;
+                    ran(place.line, held + not + failed);
                     for (branch, count) in [held, not].into_iter().enumerate() {
                         let count_text = if held + not + failed == 0 { "-".to_owned() } else { count.to_string() };
                         writeln!(to, "BRDA:{},{block},{branch},{count_text}", place.line)?;

@@ -92,6 +92,12 @@ fn what_may_live_is_read_from_a_file_that_gives_reasons() {
         assert_eq!(ran.exit, exit, "{file}: {}{}", ran.out, ran.err);
         assert!(format!("{}{}", ran.out, ran.err).contains(said), "{file}: {}{}", ran.out, ran.err);
     }
+    // of some policies, what is accepted of these
+    let dir = bundle(&[("policies/tests/ok.mutants.yaml", &entry("the policy removed"))]);
+    for (only, is_stale) in [("ok", true), ("*k", true)] {
+        let ran = palisade(&["test", "-p", &at(&dir), "--quiet", "--mutate", "--mutate-only", only]);
+        assert_eq!(ran.err.contains("take the entry out"), is_stale, "{only}: {}", ran.err);
+    }
 }
 
 #[test]

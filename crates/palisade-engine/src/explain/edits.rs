@@ -163,6 +163,8 @@ impl Change {
             Self::Together(tied) => tied.changes.first().map_or(3, |first| first.reach(principal, resource)),
             Self::Set(target, _) | Self::Elements { target, .. } => match target {
                 Target::Attribute(entity, _) | Target::Tag(entity, _) => of_entity(entity),
+                // what a caller sends, before asking without it
+                Target::Context(_) if matches!(self, Self::Set(_, None)) => 3,
                 Target::Context(_) => 1,
             },
             // for the principal alone, or for a group

@@ -58,8 +58,8 @@ impl Accepted {
         Ok(())
     }
 
-    /// Lets live what is accepted, and says what of it would not live.
-    pub(super) fn apply(&self, mutation: &mut Mutation) {
+    /// Lets live what is accepted, and says what of it would not live, of the policies that are changed.
+    pub(super) fn apply(&self, mutation: &mut Mutation, is_changed: impl Fn(&str) -> bool) {
         let mut used = Vec::new();
         for (mutant, fate) in &mut mutation.mutants {
             let key = (mutant.policy.to_string(), mutant.name.clone());
@@ -69,7 +69,7 @@ impl Accepted {
                 used.push(key);
             }
         }
-        let unused = self.entries.iter().filter(|(key, _)| !used.contains(key));
+        let unused = self.entries.iter().filter(|(key, _)| is_changed(&key.0) && !used.contains(key));
         let mut stale: Vec<String> = unused
             .map(|((policy, mutant), entry)| {
                 format!("{}: no mutant of `{policy}` lives that is called {mutant}: take the entry out", entry.place)

@@ -35,8 +35,9 @@ pub(in crate::cli::test) struct Limits<'l> {
 }
 
 impl Limits<'_> {
-    fn takes(self, mutant: &Mutant) -> bool {
-        self.only.is_empty() || self.only.iter().any(|pattern| glob(pattern, &mutant.policy))
+    /// Whether a policy is changed.
+    fn takes(self, policy: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|pattern| glob(pattern, policy))
     }
 
     /// The patterns that no mutant is of.
@@ -91,8 +92,11 @@ fn here(
     let base = mutants.stage(&plan.builder.base, None);
     let worlds = sets.into_iter().map(|set| set.map(|(path, snapshot)| Set { path, snapshot, stage: OnceLock::new() }));
     let ground = Ground { plan: &plan, mutants: &mutants, base, worlds: worlds.collect() };
-    let alive: Vec<AtomicBool> =
-        mutants.list.iter().map(|it| AtomicBool::new(it.standing == Standing::Open && limits.takes(it))).collect();
+    let alive: Vec<AtomicBool> = mutants
+        .list
+        .iter()
+        .map(|it| AtomicBool::new(it.standing == Standing::Open && limits.takes(&it.policy)))
+        .collect();
     ground.ask(&alive, &options, tell);
     let left: Vec<usize> = (0..mutants.list.len()).filter(|at| alive[*at].load(Ordering::Relaxed)).collect();
     let mut fates = ground.search(bundle, &left, &options, limits, tell);
@@ -103,17 +107,13 @@ fn here(
     };
     drop(ground);
     let bounded = mutants.bounded;
-    let all = mutants.list.into_iter().enumerate().filter(|(_, mutant)| limits.takes(mutant));
+    let all = mutants.list.into_iter().enumerate().filter(|(_, mutant)| limits.takes(&mutant.policy));
     let all = all.map(|(at, mutant)| {
         let fate = fate(at, &mutant.standing, &mut fates);
         (mutant, fate)
     });
     let mut mutation = Mutation { mutants: all.collect(), bounded, stale: Vec::new() };
-    accepted.apply(&mut mutation);
-    if !limits.only.is_empty() {
-        // what is accepted of the others is not looked at
-        mutation.stale.clear();
-    }
+    accepted.apply(&mut mutation, |policy| limits.takes(policy));
     Ok(mutation)
 }
 
