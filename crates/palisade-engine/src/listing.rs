@@ -81,7 +81,7 @@ impl Snapshot {
     /// The entity that is stored under a uid, actions of the schema left out.
     #[must_use]
     pub fn entity(&self, uid: &Uid<'_>) -> Option<Listed> {
-        listed(&self.store, self.store.find(self.store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())?)
+        listed(&self.store, self.store.of_uid(uid)?)
     }
 
     /// Refuses a type that no entity can have, since the schema does not declare it.

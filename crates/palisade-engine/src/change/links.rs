@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::broken::broken;
 use crate::change::rules::RuledSet;
 use crate::change::{LISTED, Place, Transacting};
 use crate::derived::{All, Before, BrokenPath, Finding, Grant, Grants, Pending, Tallied};
@@ -36,12 +37,12 @@ impl DataLinks {
 
 /// Entities from which a path leads to what would not be stored.
 #[derive(Debug, Default)]
-struct Broken {
+struct CutPaths {
     listed: Vec<Diagnostic>,
     count: usize,
 }
 
-impl Broken {
+impl CutPaths {
     fn add(&mut self, found: impl FnOnce() -> Diagnostic) {
         self.count += 1;
         if self.listed.len() < LISTED {
@@ -75,20 +76,21 @@ impl Transacting<'_> {
         }
         let before = Before(&self.before.store);
         let affected = declared.affected(&before, &self.draft, self.touched.keys().copied());
-        let (mut pending, mut broken) = (Pending::default(), Broken::default());
+        let (mut pending, mut cut) = (Pending::default(), CutPaths::default());
         for (n, entity) in affected.into_iter().enumerate() {
             if n.is_multiple_of(STRIDE) && (self.stop)() {
                 return Err(Refused::GivenUp);
             }
             let ty = self.draft.type_of(entity);
-            // before the transaction every path was whole
-            let old = declared.grants(&before, ty, entity).unwrap_or_default();
+            // INVARIANT: before the transaction every path was whole, or that state would not have been made. Taken for no
+            // grant, what was filed would stay, and nothing could remove its links.
+            let Ok(old) = declared.grants(&before, ty, entity) else { broken("a stored state with a broken path") };
             match declared.grants(&self.draft, ty, entity) {
                 Ok(new) => pending.moves(&old, &new, grants, declared, &self.draft),
-                Err(fault) => broken.add(|| self.broken_path(entity, fault)),
+                Err(fault) => cut.add(|| self.broken_path(entity, fault)),
             }
         }
-        broken.finish()?;
+        cut.finish()?;
         self.touched.keys().for_each(|id| pending.touches(*id, grants, declared, &self.draft));
         let (after, tallied) = match pending.is_empty() {
             true => (grants.clone(), Tallied::default()),
@@ -104,12 +106,12 @@ impl Transacting<'_> {
     /// regard then (an id that data made a link of, a template that data named) may be gone since, and says nothing of the
     /// state that all of them make. So that one is looked at as a load would look at it.
     fn derive_afresh(&self) -> Result<DataLinks, Refused> {
-        let mut broken = Broken::default();
+        let mut cut = CutPaths::default();
         let made = self.before.core.declared.make_all(&self.draft, self.stop, |entity, fault| {
-            broken.add(|| self.broken_path(entity, fault));
+            cut.add(|| self.broken_path(entity, fault));
         });
         let All { grants, examples } = made.ok_or(Refused::GivenUp)?;
-        broken.finish()?;
+        cut.finish()?;
         let example =
             |(grant, name): &(Grant, Arc<str>)| self.made_link(grant, name, self.at_fault(grant.entity).pointer(""));
         let (tallied, new) = (Tallied::default(), examples.iter().map(example).collect());
@@ -124,7 +126,7 @@ impl Transacting<'_> {
     /// Whether data make a link of an id, as far as its template was there before.
     pub(super) fn still_made(&self, links: &DataLinks, id: &str) -> bool {
         let core = &self.before.core;
-        let find = |uid: &Uid<'_>| self.draft.find(self.draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+        let find = |uid: &Uid<'_>| self.draft.of_uid(uid);
         let number = |name: &str| core.compiled.number(name);
         let (declared, grants, records) = (&*core.declared, &links.grants, &self.draft);
         Finding { declared, grants, records, find: &find, number: &number }.link(id).is_some()
@@ -146,7 +148,7 @@ impl Transacting<'_> {
         let mut seen = HashSet::new();
         let is_new = |(declaration, _, name, _): &(u32, u32, &str, Option<Grant>)| {
             // what a declaration names itself is looked at with the declaration, at the load and when it is put
-            let is_fixed = declared.get(*declaration).is_some_and(|declaration| declaration.fixed().is_some());
+            let is_fixed = declared.at(*declaration).fixed().is_some();
             let used = core.compiled.number(name).is_some_and(|number| is_fixed || grants.has(*declaration, number));
             !used && seen.insert((*declaration, name.to_string()))
         };

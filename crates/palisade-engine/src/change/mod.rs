@@ -15,6 +15,7 @@ mod rebase;
 mod rules;
 mod update;
 mod users;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -265,19 +266,33 @@ impl Transacting<'_> {
             Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfits::from),
             Edit::Revert(uid) => self.revert(uid, place).map_err(Misfits::from),
             Edit::Expect { .. } => Ok(()),
-            of_rules => {
-                match (self.derived_by(of_rules), of_rules) {
-                    (Some(id), Edit::PutPolicy { .. } | Edit::PutLink(_)) => self.put_over.push((id, place)),
-                    (Some(id), _) => return self.refuse_by_hand(id, place),
-                    (None, _) => {}
+            Edit::PutPolicy { id, .. } => self.put_rule(edit, id, place),
+            Edit::PutLink(link) => self.put_rule(edit, &link.link_id, place),
+            // what data make is no policy that could be taken back
+            Edit::RevertPolicy(_) => self.rule(edit, place),
+            Edit::DeletePolicy(id) | Edit::DeleteLink(id) | Edit::RevertLink(id) => {
+                if self.is_derived(id) {
+                    return self.refuse_by_hand(id.clone(), place);
                 }
-                if !self.keeps_deletions {
-                    self.idle.of_rules(of_rules, place, self.before, &self.rules);
-                }
-                self.rules.take(of_rules, place, self.before).map_err(Misfits::from)
+                self.rule(edit, place)
             }
         };
         self.note(done, place, "");
+    }
+
+    /// A policy or link that is put. Under the id of a link that data made, it is only known at the end whether they still do.
+    fn put_rule(&mut self, edit: &Edit, id: &str, place: Place) -> Result<(), Misfits> {
+        if self.is_derived(id) {
+            self.put_over.push((id.to_owned(), place));
+        }
+        self.rule(edit, place)
+    }
+
+    fn rule(&mut self, edit: &Edit, place: Place) -> Result<(), Misfits> {
+        if !self.keeps_deletions {
+            self.idle.of_rules(edit, place, self.before, &self.rules);
+        }
+        self.rules.take(edit, place, self.before).map_err(Misfits::from)
     }
 
     /// An entity that is upserted.
@@ -300,18 +315,10 @@ impl Transacting<'_> {
         self.by_hand.push(Diagnostic::error(place.pointer(""), found).policy(id));
     }
 
-    /// The id that a change is about, where it is that of a link that data make. What was kept was let in before, and may
-    /// have its id from a link that was not made any more then.
-    fn derived_by(&self, edit: &Edit) -> Option<String> {
-        if self.keeps_deletions {
-            return None;
-        }
-        let id = match edit {
-            Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) | Edit::DeleteLink(id) | Edit::RevertLink(id) => id,
-            Edit::PutLink(link) => &link.link_id,
-            _ => return None,
-        };
-        self.before.made(id).map(|_| id.clone())
+    /// Whether an id is that of a link that data make. What was kept was let in before, and may have its id from a link that was
+    /// not made any more then.
+    fn is_derived(&self, id: &str) -> bool {
+        !self.keeps_deletions && self.before.makes_link(id)
     }
 
     /// Reads an entity into the packer. Gives its id.
@@ -416,7 +423,7 @@ impl Transacting<'_> {
 
     /// The id of a uid, if it was ever named.
     fn find(&self, uid: &Uid<'_>) -> Option<u32> {
-        self.draft.find(self.draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())
+        self.draft.of_uid(uid)
     }
 
     /// Refuses types that no entity can have.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::broken::broken;
 use crate::change::Place;
 use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
@@ -111,16 +112,16 @@ impl RuleEdits {
             Edit::DeleteLink(id) if is_policy(id) => {
                 return Err(format!("`{id}` is a policy, not a link; `delete_policy` removes it"));
             }
-            _ => {}
-        }
-        match edit {
             Edit::PutPolicy { id, text } => self.policy(id, place, What::Given(text.clone())),
             Edit::DeletePolicy(id) => self.policy(id, place, What::Gone),
             Edit::RevertPolicy(id) => self.policy(id, place, What::OfBase),
             Edit::PutLink(link) => self.link(&link.link_id, place, What::Given(link.clone())),
             Edit::DeleteLink(id) => self.link(id, place, What::Gone),
             Edit::RevertLink(id) => self.link(id, place, What::OfBase),
-            _ => {}
+            Edit::Upsert(_) | Edit::Update(_) | Edit::Delete(_) | Edit::DeleteSubtree(_) | Edit::Revert(_) => {
+                broken("a change of an entity among those of policies");
+            }
+            Edit::Expect { .. } => broken("a condition among the changes of policies"),
         }
         Ok(())
     }

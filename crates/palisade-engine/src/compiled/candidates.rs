@@ -63,15 +63,13 @@ pub(crate) fn near<'s>(
     let mut found = Vec::new();
     let [of_principal, of_action, of_resource] = [principal, action, resource].map(|it| (it.own, &it.all));
     set.index.filed_near(of_principal, of_action, of_resource, |position| {
-        if let Some(entry) = set.entries.get(position as usize)
-            && is_in_scope(&entry.scopes, principal, action, resource)
-        {
+        if is_in_scope(&set.entry(position).scopes, principal, action, resource) {
             found.push(position);
         }
     });
     found.sort_unstable();
     found.dedup();
-    found.into_iter().filter_map(|position| Some(&set.entries.get(position as usize)?.id)).collect()
+    found.into_iter().map(|position| &set.entry(position).id).collect()
 }
 
 /// Whether the action is one of these.

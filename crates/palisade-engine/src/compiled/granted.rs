@@ -14,6 +14,7 @@ use super::env::Env;
 use super::index::{Actions, Scope, Scopes};
 use super::misses::{Distance, Lineages};
 use super::{CompiledSet, Condition};
+use crate::broken::broken;
 use crate::derived::{Filed, Grants, Kind, List, MadeLink, NONE};
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
@@ -48,8 +49,10 @@ impl Forms {
     pub(super) fn without<'r>(&mut self, removed: impl Iterator<Item = &'r PolicyId>) {
         self.of_action.clear();
         for id in removed {
-            if let Some(place) = self.numbers.get(id).and_then(|number| self.list.get_mut(*number as usize)) {
-                *place = None;
+            let Some(number) = self.numbers.get(id) else { continue };
+            match self.list.get_mut(*number as usize) {
+                Some(place) => *place = None,
+                None => broken("a template that has a number and is not there"),
             }
         }
     }
@@ -140,7 +143,7 @@ impl CompiledSet {
     pub(super) fn form(&self, template: u32) -> &Form {
         match self.forms.list.get(template as usize) {
             Some(Some(form)) => form,
-            _ => crate::broken::broken("a link of a template that is gone"),
+            _ => broken("a link of a template that is gone"),
         }
     }
 

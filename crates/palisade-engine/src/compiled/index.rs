@@ -15,6 +15,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::env::Env;
+use crate::broken::broken;
 use crate::shared::Map;
 
 /// A constraint on the principal or the resource.
@@ -55,6 +56,11 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
+    /// Whether the action is `in []`, in which none is.
+    fn never_hold(&self) -> bool {
+        matches!(&self.action, Actions::In(ids) if ids.is_empty())
+    }
+
     /// Whether the request is in scope.
     #[inline]
     pub(super) fn hold(&self, env: &Env<'_>) -> bool {
@@ -227,19 +233,32 @@ impl Index {
     }
 
     /// Takes a policy out, wherever it is filed.
+    ///
+    /// INVARIANT: it is filed under all keys of one kind that its scope names, or among the others, or nowhere if its scope
+    /// can never hold. Its position is another policy's soon: one that stayed filed would run that one where its scope is
+    /// not looked at whole.
     pub(super) fn unfile(&mut self, position: u32, scopes: &Scopes) {
-        for key in [Key::Principal, Key::Resource, Key::Action] {
-            let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else { continue };
+        for kind in [Key::Principal, Key::Resource, Key::Action] {
+            let (Some(keys), Some(files)) = (Self::keys(scopes, kind), self.files_mut(scopes, kind)) else { continue };
+            let mut taken = 0;
             for key in keys.iter() {
                 let Some(at) = files.get(key).and_then(|filed| filed.binary_search(&position).ok()) else { continue };
                 match files.get_mut(key) {
                     Some(filed) if filed.len() > 1 => drop(filed.remove(at)),
                     _ => files.remove(key),
                 }
+                taken += 1;
+            }
+            match taken {
+                0 => {}
+                all if all == keys.len() => return,
+                _ => broken("a policy that is filed under some of its keys"),
             }
         }
-        if let Ok(at) = self.others.binary_search(&position) {
-            Arc::make_mut(&mut self.others).remove(at);
+        match self.others.binary_search(&position) {
+            Ok(at) => drop(Arc::make_mut(&mut self.others).remove(at)),
+            Err(_) if scopes.never_hold() => {}
+            Err(_) => broken("a policy that is not filed under what its scope names"),
         }
     }
 
@@ -250,13 +269,14 @@ impl Index {
             }
         };
         let Some(key) = key else {
-            // `in []`: nothing is, so it is filed nowhere
-            if scopes.action == Actions::Any {
+            if !scopes.never_hold() {
                 insert(Arc::make_mut(&mut self.others));
             }
             return;
         };
-        let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else { return };
+        let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else {
+            broken("a policy to file under what its scope does not name");
+        };
         for key in keys.iter() {
             match files.get_mut(key) {
                 Some(filed) => insert(filed),
@@ -422,5 +442,62 @@ pub(super) fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
                 == Some(&key)
         }
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scopes(principal: Scope, action: Actions, resource: Scope) -> Scopes {
+        Scopes { principal, action, resource }
+    }
+
+    /// Scopes that are filed in each way there is.
+    fn all() -> Vec<Scopes> {
+        let within = |ids: &[u32]| Actions::In(ids.into());
+        vec![
+            scopes(Scope::Is(1), Actions::Any, Scope::Any),
+            scopes(Scope::TypeIn(0, 2), Actions::Is(9), Scope::Any),
+            scopes(Scope::Any, Actions::Any, Scope::Is(3)),
+            scopes(Scope::Type(0), within(&[9]), Scope::In(4)),
+            scopes(Scope::Any, Actions::Is(9), Scope::Any),
+            scopes(Scope::Any, within(&[7, 8, 9]), Scope::Type(1)),
+            scopes(Scope::Type(0), Actions::Any, Scope::Any),
+            scopes(Scope::Any, within(&[]), Scope::Any),
+            scopes(Scope::Is(1), within(&[]), Scope::Any),
+        ]
+    }
+
+    #[test]
+    fn what_is_taken_out_is_filed_nowhere() {
+        let all = all();
+        let (mut built, mut grown) = (Index::build(all.iter()), Index::default());
+        all.iter().zip(0..).for_each(|(scopes, position)| grown.file(position, scopes));
+        for (scopes, position) in all.iter().zip(0..) {
+            for index in [&mut built, &mut grown] {
+                index.unfile(position, scopes);
+                assert!(!index.all().contains(&position), "{scopes:?}");
+            }
+        }
+        assert!(built.all().is_empty() && grown.all().is_empty());
+    }
+
+    /// What is not filed as its scope says ends the work, and is not silently left where it is.
+    #[test]
+    fn a_policy_that_is_filed_otherwise_ends_the_work() {
+        for (position, scopes) in all().into_iter().enumerate().filter(|(_, scopes)| !scopes.never_hold()) {
+            let ended = std::panic::catch_unwind(|| {
+                let mut index = Index::build(all().iter());
+                index.unfile(position as u32 + 100, &scopes);
+            });
+            assert!(ended.is_err(), "{scopes:?}");
+        }
+        let ended = std::panic::catch_unwind(|| {
+            let known = scopes(Scope::Any, Actions::In([7, 8].into()), Scope::Any);
+            let mut index = Index::build(std::iter::once(&known));
+            index.unfile(0, &scopes(Scope::Any, Actions::In([7, 8, 9].into()), Scope::Any));
+        });
+        assert!(ended.is_err(), "some of its keys");
     }
 }

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint as Constraint};
 
+use crate::broken::broken;
 use crate::data_rules::Reads;
 use crate::derived::NONE;
 use crate::model::PolicyId;
@@ -121,9 +122,18 @@ impl CompiledSet {
         self.positions.len()
     }
 
+    /// What is filed under a position.
+    #[inline]
+    fn entry(&self, position: u32) -> &Entry {
+        match self.entries.get(position as usize) {
+            Some(entry) => entry,
+            None => broken("a policy that is filed and is not there"),
+        }
+    }
+
     /// The links that name an entity.
     pub(crate) fn linked_to(&self, entity: u32) -> impl Iterator<Item = &PolicyId> {
-        self.linked.of(entity).filter_map(|position| Some(&self.entries.get(position as usize)?.id))
+        self.linked.of(entity).map(|position| &self.entry(position).id)
     }
 
     /// Whether a policy, a template or a link names an entity, or may, that was not loaded.

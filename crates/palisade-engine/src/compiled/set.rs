@@ -14,6 +14,7 @@ use super::index::{Actions, Index, Scope, Scopes, action_keys};
 use super::misses::{Misses, Refiled};
 use super::program::Op;
 use super::{CompiledSet, Condition, Entry, Pattern};
+use crate::broken::broken;
 use crate::derived::NONE;
 use crate::layout::intern;
 use crate::model::PolicyId;
@@ -72,7 +73,9 @@ impl<'d> Compiling<'d> {
             Some(pattern) => Some(pattern.condition),
             None => {
                 let Some(position) = set.positions.remove(id) else { return };
-                let Some(place) = set.entries.get_mut(position as usize) else { return };
+                let Some(place) = set.entries.get_mut(position as usize) else {
+                    broken("a policy that has a position and is not there");
+                };
                 let entry = std::mem::replace(place, gone());
                 set.free[0].push(position);
                 set.index.unfile(position, &entry.scopes);
@@ -129,8 +132,10 @@ impl<'d> Compiling<'d> {
     /// Adds a link of a template that was compiled.
     pub(crate) fn link(&mut self, template: &PolicyId, id: &PolicyId, values: &HashMap<ast::SlotId, ast::EntityUID>) {
         let Some(pattern) = self.set.templates.get(template).cloned() else {
-            self.overflowed = true;
-            return;
+            if self.overflowed {
+                return;
+            }
+            broken("a link of a template that was not compiled");
         };
         self.overflowed |= self.enter(&pattern, id, values).is_err();
     }

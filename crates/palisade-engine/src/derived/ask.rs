@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::broken::broken;
 use crate::cedar::utf8;
 use crate::derived::{Declared, Filed, Grant, Grants};
 use crate::model::{PolicyId, Uid};
@@ -91,13 +92,12 @@ impl Snapshot {
     pub(crate) fn id_of(&self, made: &MadeLink) -> PolicyId {
         let store = &self.store;
         let (template, entity) = (self.core.compiled.name(made.template), made.grant.entity);
-        let id = store.record(entity).map(|record| utf8(record.id())).unwrap_or_default();
+        let Some(record) = store.record(entity) else { broken("a link of an entity that was never named") };
+        let id = utf8(record.id());
         let type_name = store.symbols().type_name(store.type_of(entity));
         let mut text = String::with_capacity(template.len() + type_name.len() + id.len() + 16);
         text.push_str(template);
-        if let Some(label) =
-            self.core.declared.get(made.grant.declaration).and_then(|declaration| declaration.id.as_ref())
-        {
+        if let Some(label) = &self.core.declared.at(made.grant.declaration).id {
             text.push('@');
             text.push_str(label);
         }
@@ -152,10 +152,13 @@ impl Snapshot {
     pub(crate) fn made_again(&self) -> impl Iterator<Item = MadeLink> {
         let (declared, store) = (&self.core.declared, &self.store);
         let makers = store.ids().filter(|id| declared.makes(store.type_of(*id)));
-        let grants = makers.flat_map(|id| declared.grants(store, store.type_of(id), id).unwrap_or_default());
+        let grants = makers.flat_map(|id| match declared.grants(store, store.type_of(id), id) {
+            Ok(grants) => grants,
+            Err(_) => broken("a stored state with a broken path"),
+        });
         grants.flat_map(|grant| {
-            let names = declared.get(grant.declaration).map(|declaration| declaration.names(store, grant.holder));
-            let templates = names.unwrap_or_default().into_iter().filter_map(|name| self.core.compiled.number(&name));
+            let names = declared.at(grant.declaration).names(store, grant.holder);
+            let templates = names.into_iter().filter_map(|name| self.core.compiled.number(&name));
             templates.map(move |template| MadeLink { grant, template })
         })
     }

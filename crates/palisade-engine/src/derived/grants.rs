@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::broken::broken;
 use crate::derived::list::{Edit, Filed, List};
 use crate::derived::pending::{Pending, Tallied};
 use crate::derived::shards::Shards;
@@ -134,7 +135,7 @@ impl Grants {
     /// The grants whose links another may lack, of those that have a link of some `templates`; nothing if all of them may.
     pub(super) fn apart_from(&self, other: &Self, templates: &[u32]) -> Option<Vec<Grant>> {
         let names = |set: &Templates| templates.iter().any(|template| set.known.binary_search(template).is_ok());
-        let has = |grant: &Grant| self.sets.get(set_key(grant.declaration, grant.holder)).is_some_and(names);
+        let has = |grant: &Grant| names(self.set(set_key(grant.declaration, grant.holder)));
         let changed = |(key, set): &(u64, &Templates)| {
             let others = other.sets.get(*key).map(|set| &*set.known).unwrap_or_default();
             names(set) && beyond(&set.known, others) > 0
@@ -171,13 +172,23 @@ impl Grants {
         self.filed.get(list_key(kind, entity))
     }
 
-    /// The templates that a holder names for a declaration, sorted.
+    /// The templates that the holder of a grant names for its declaration, sorted.
     #[inline]
     pub(crate) fn templates(&self, declaration: u32, holder: u32) -> &[u32] {
-        self.sets.get(set_key(declaration, holder)).map(|set| &*set.known).unwrap_or_default()
+        &self.set(set_key(declaration, holder)).known
     }
 
-    /// The same with the names that are no templates'.
+    /// INVARIANT: a set is there as long as a grant has it. Without one the links of the grant would silently be none, those
+    /// that forbid among them.
+    #[inline]
+    fn set(&self, key: u64) -> &Templates {
+        match self.sets.get(key) {
+            Some(set) => set,
+            None => broken("a grant whose templates are gone"),
+        }
+    }
+
+    /// The same with the names that are no templates', where there is such a grant.
     pub(super) fn named(&self, declaration: u32, holder: u32) -> Option<(&[u32], &[Arc<str>])> {
         self.sets.get(set_key(declaration, holder)).map(|set| (&*set.known, &*set.unknown))
     }
@@ -218,8 +229,7 @@ impl Grants {
 
     /// The declarations and holders that name what is no template, with the names.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = (u32, u32, &[Arc<str>])> {
-        let named = |key: u64| Some(&*self.sets.get(key)?.unknown);
-        self.unknown.iter().filter_map(move |key| Some(((key >> 32) as u32, *key as u32, named(*key)?)))
+        self.unknown.iter().map(|key| ((key >> 32) as u32, *key as u32, &*self.set(*key).unknown))
     }
 
     /// The grants after what is `pending`, and how many links that adds and removes.
@@ -237,12 +247,14 @@ impl Grants {
         }
         for (key, (left, came)) in moves {
             let known = self.sets.get(key);
-            let stay = known.map_or(0, |known| known.grants - left);
+            let Some(stay) = known.map_or(0, |known| known.grants).checked_sub(left) else {
+                broken("more grants go than there were");
+            };
             let count = stay + came;
             let set = (count > 0).then(|| match (pending.names.get(&key), known) {
                 (Some(names), _) => Templates::of(names, count, numbers),
                 (None, Some(known)) => Templates { grants: count, ..known.clone() },
-                (None, None) => Templates::of(&[], count, numbers),
+                (None, None) => broken("a new grant whose templates were not read"),
             });
             if let (Some(known), Some(set)) = (known, &set) {
                 tallied.added += stay * beyond(&set.known, &known.known);
@@ -267,7 +279,7 @@ impl Grants {
         let before = self.links;
         self.stamp = Arc::default();
         for key in self.unknown.clone().iter() {
-            let Some(set) = self.sets.get(*key).cloned() else { continue };
+            let set = self.set(*key).clone();
             let Templates { known, unknown, .. } = Templates::of(&set.unknown, set.grants, numbers);
             if known.is_empty() {
                 continue;
@@ -290,8 +302,9 @@ impl Grants {
             if let Some(known) = &known {
                 self.links -= known.grants * known.known.len();
                 for template in &*known.known {
-                    if let Some(links) = uses.get_mut(&(declaration, *template)) {
-                        *links -= known.grants;
+                    match uses.get_mut(&(declaration, *template)) {
+                        Some(links) => *links -= known.grants,
+                        None => broken("a template that is used and is not counted"),
                     }
                 }
             }

@@ -278,8 +278,11 @@ impl Declared {
     }
 
     /// The declaration at a position.
-    pub(crate) fn get(&self, declaration: u32) -> Option<&Checked> {
-        self.list.get(declaration as usize)
+    pub(crate) fn at(&self, declaration: u32) -> &Checked {
+        match self.list.get(declaration as usize) {
+            Some(declaration) => declaration,
+            None => broken("a declaration that is gone"),
+        }
     }
 
     /// Whether entities of the type make links, or may lie on the path of one that does.
@@ -316,7 +319,7 @@ impl Declared {
 
     /// The link by hand that says what a grant says of a template.
     pub(crate) fn link(&self, grant: &Grant, template: &str, records: &impl Records) -> Link {
-        let Some(declaration) = self.get(grant.declaration) else { broken("a declaration that is gone") };
+        let declaration = self.at(grant.declaration);
         let slots = ["?principal", "?resource"].into_iter().zip(grant.slots).filter(|(_, id)| *id != NONE);
         let uid = |id: u32| export::uid_of(records, id).to_string();
         Link {
@@ -329,7 +332,7 @@ impl Declared {
 
     /// The id of the link of a template that an entity makes.
     pub(crate) fn link_id(&self, declaration: u32, template: &str, entity: &str) -> String {
-        match self.get(declaration).and_then(|declaration| declaration.id.as_ref()) {
+        match &self.at(declaration).id {
             Some(id) => format!("{template}@{id}@{entity}"),
             None => format!("{template}@{entity}"),
         }
@@ -353,16 +356,13 @@ impl Declared {
     /// What a broken path is, in words.
     pub(crate) fn explain(&self, fault: BrokenPath, records: &impl Records) -> String {
         let uid = |id: u32| export::uid_of(records, id);
-        let place = self.get(fault.declaration).map(|declaration| {
-            let place = &declaration.place;
-            let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-            format!(" (links from data at {}{line})", place.origin)
-        });
+        let place = &self.at(fault.declaration).place;
+        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
         format!(
-            "`{}` makes links by `{}`, which is not stored{}",
+            "`{}` makes links by `{}`, which is not stored (links from data at {}{line})",
             uid(fault.from),
             uid(fault.gone),
-            place.unwrap_or_default()
+            place.origin
         )
     }
 
@@ -404,11 +404,11 @@ impl Declared {
         found
     }
 
-    /// A grant for which an entity names templates by a declaration, as the draft has it.
+    /// A grant for which an entity names templates by a declaration, as the draft has it. All paths are known to be whole.
     pub(crate) fn grant_of(&self, declaration: u32, holder: u32, draft: &Draft) -> Option<Grant> {
         let mut found = None;
         let mut look = |id: u32| {
-            let grants = self.grants(draft, draft.type_of(id), id).unwrap_or_default();
+            let Ok(grants) = self.grants(draft, draft.type_of(id), id) else { broken("a broken path that was let in") };
             found = grants.into_iter().find(|grant| (grant.declaration, grant.holder) == (declaration, holder));
             found.is_none()
         };

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::broken::broken;
 use crate::derived::grants::set_key;
 use crate::derived::{BrokenPath, Declared, Grant, Grants};
 use crate::store::{Draft, Records};
@@ -53,13 +52,13 @@ pub(crate) struct All {
 const STRIDE: usize = 1 << 12;
 
 impl Declared {
-    /// What all entities of `draft` make; `broken` gets those from which a path leads to what is not stored. `None` once
+    /// What all entities of `draft` make; `cut` gets those from which a path leads to what is not stored. `None` once
     /// `stop` says that the result is not wanted any more.
     pub(crate) fn make_all(
         &self,
         draft: &Draft,
         stop: &dyn Fn() -> bool,
-        mut broken: impl FnMut(u32, BrokenPath),
+        mut cut: impl FnMut(u32, BrokenPath),
     ) -> Option<All> {
         let (none, mut pending) = (Grants::default(), Pending::default());
         for (n, entity) in draft.ids().enumerate() {
@@ -72,7 +71,7 @@ impl Declared {
             }
             match self.grants(draft, ty, entity) {
                 Ok(new) => pending.moves(&[], &new, &none, self, draft),
-                Err(fault) => broken(entity, fault),
+                Err(fault) => cut(entity, fault),
             }
         }
         let (grants, _) = none.with(&pending, &|_| None);
@@ -125,10 +124,9 @@ impl Pending {
     }
 
     fn reads(&mut self, declaration: u32, holder: u32, declared: &Declared, records: &impl Records) {
-        self.names.entry(set_key(declaration, holder)).or_insert_with(|| {
-            let Some(checked) = declared.get(declaration) else { broken("a declaration that is gone") };
-            checked.names(records, holder)
-        });
+        self.names
+            .entry(set_key(declaration, holder))
+            .or_insert_with(|| declared.at(declaration).names(records, holder));
     }
 
     /// The names that holders did not have before, of those that have a grant `after` it: those that have to be looked

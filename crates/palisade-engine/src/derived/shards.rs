@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::broken::broken;
 use crate::store::Spine;
 
 /// Entries of a shard, on average and at most: beyond it there are twice as many shards.
@@ -45,7 +46,7 @@ impl<V: Clone> Shards<V> {
     /// Puts what `edit` makes of the value of a key; removes it where that is nothing.
     pub(super) fn edit(&mut self, key: u64, edit: impl FnOnce(Option<&V>) -> Option<V>) {
         let number = self.shard_of(key);
-        let Some(shard) = self.shards.get_mut(number) else { return };
+        let Some(shard) = self.shards.get_mut(number) else { broken("a hash beyond the shards") };
         let place = shard.iter().position(|(known, _)| *known == key);
         match (edit(place.map(|place| &shard[place].1)), place) {
             (None, None) => {}

@@ -109,7 +109,7 @@ impl Links<'_> {
     /// What would take a link away.
     fn unmake(&mut self, made: &MadeLink, id: &PolicyId) {
         let snapshot = self.asked.snapshot;
-        let Some(declaration) = snapshot.core.declared.get(made.grant.declaration) else { return };
+        let declaration = snapshot.core.declared.at(made.grant.declaration);
         let template = snapshot.core.compiled.name(made.template).clone();
         self.flag(declaration, made.grant.entity, false, id);
         if declaration.naming_path().is_some() {

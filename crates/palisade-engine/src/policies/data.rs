@@ -121,12 +121,12 @@ pub(crate) fn made_twice(
     draft: &Draft,
     number: &dyn Fn(&str) -> Option<u32>,
 ) -> Option<(u32, Diagnostic)> {
-    let find = |uid: &Uid<'_>| draft.find(draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+    let find = |uid: &Uid<'_>| draft.of_uid(uid);
     let finding = Finding { declared, grants, records: draft, find: &find, number };
     policies.like_made.iter().find_map(|id| {
         let made = finding.link(id)?.grant;
         let message = format!("a policy with the id `{id}` exists already, which is that of a link that data make");
-        Some((made.entity, declared.get(made.declaration)?.finding(message).policy(&**id)))
+        Some((made.entity, declared.at(made.declaration).finding(message).policy(&**id)))
     })
 }
 
@@ -178,7 +178,7 @@ impl Builder<'_, '_> {
     /// Adds a link. One that data make is left out where what they name is no template and the declaration allows that.
     pub(super) fn add_made(&mut self, new: &NewLink, declared: &Declared) {
         let NewLink { origin, link, maker } = new;
-        let made_by = maker.and_then(|maker| declared.get(maker.declaration));
+        let made_by = maker.map(|maker| declared.at(maker.declaration));
         // made again since its template was put, it is from there
         let is_put = |site: &Site| *site.origin == **origin;
         let remade = self.is_change && maker.is_some() && self.sites.get(link.template_id.as_str()).is_some_and(is_put);

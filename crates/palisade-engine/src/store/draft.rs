@@ -13,6 +13,7 @@ use super::symbols::Symbols;
 use super::table::Table;
 use super::{Counts, LOCAL, PAGE_BITS, PAGE_SLOTS, Page, Store, slot};
 use crate::broken::broken;
+use crate::model::Uid;
 use crate::value::TooLarge;
 
 #[derive(Debug)]
@@ -115,6 +116,11 @@ impl Draft {
     /// The id of a uid, if it was ever named.
     pub(crate) fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
         self.table.find(ty, id, |candidate| self.type_of(candidate) == ty && self.record(candidate).id() == id)
+    }
+
+    /// The same of a uid as it is written.
+    pub(crate) fn of_uid(&self, uid: &Uid<'_>) -> Option<u32> {
+        self.find(self.symbols.type_id(&uid.type_name)?, uid.id.as_bytes())
     }
 
     /// The id of a uid, new or not.

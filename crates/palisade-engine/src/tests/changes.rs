@@ -147,6 +147,9 @@ fn what_changes_nothing_for_its_name_is_said() {
                 "/changes/0/update/remove_parents/0: `User::\"a\"` has no parent `Org::\"zz\"`, so removing it changed nothing",
             ],
         ),
+        // the id is that of one of the other kind
+        (r#"[{"revert_policy":"grant"}]"#, vec!["there is no policy `grant`, so this changed nothing"]),
+        (r#"[{"revert_link":"granted"}]"#, vec!["there is no link `granted`, so this changed nothing"]),
         // what was there, and what the same transaction brings
         (r#"[{"delete_link":"grant"}]"#, vec![]),
         (

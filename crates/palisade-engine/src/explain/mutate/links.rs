@@ -245,7 +245,7 @@ impl Exchange {
                 if let Some(problem) = problems.into_iter().next() {
                     return Err(problem.message);
                 }
-                let Some(checked) = declared.get(0) else { return Ok(found) };
+                let checked = declared.at(0);
                 let ty = draft.type_id(&declaration.each);
                 for id in store.ids().filter(|id| store.type_of(*id) == ty) {
                     let grants = declared.grants(store, ty, id).map_err(|fault| declared.explain(fault, store))?;
