@@ -10,6 +10,7 @@ use cedar_policy_core::extensions::Extensions;
 use crate::broken::broken;
 use crate::decode::Unsure;
 use crate::ext::{self, Ip};
+use crate::ids::{EntityId, NameId};
 use crate::layout::intern;
 use crate::store::{Draft, Entity, RecordHead, RecordParts};
 use crate::value::{Cell, Packer, Val};
@@ -75,7 +76,7 @@ pub(crate) fn pack_entity(
     packer: &mut Packer,
     draft: &mut Draft,
     is_schema_action: bool,
-) -> Result<u32, Unsure> {
+) -> Result<EntityId, Unsure> {
     let id = intern(entity.uid(), draft)?;
     let mut parents: Vec<&EntityUID> = entity.parents().collect();
     parents.sort_unstable();
@@ -109,7 +110,7 @@ pub(crate) struct Unpacker<U, N> {
     pub name: N,
 }
 
-impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
+impl<U: Fn(EntityId) -> EntityUID, N: Fn(NameId) -> Arc<str>> Unpacker<U, N> {
     /// One value.
     pub(crate) fn value(&self, value: Val<'_>) -> Value {
         match value {
@@ -137,7 +138,7 @@ impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
     }
 
     /// One entity with its closed set of ancestors.
-    pub(crate) fn entity(&self, uid: EntityUID, entity: Entity<'_>, ancestors: &[u32]) -> ast::Entity {
+    pub(crate) fn entity(&self, uid: EntityUID, entity: Entity<'_>, ancestors: &[EntityId]) -> ast::Entity {
         let record = entity.attributes();
         let mut attributes = Vec::new();
         for i in 0..record.len() {

@@ -21,6 +21,7 @@ use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Template, Var};
 use crate::compiled::Compiling;
 use crate::derived::Declared;
 use crate::export;
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::layout::is_action_type;
 use crate::load::Places;
 use crate::model::{Bundle, DataRule, Diagnostic, Document, Level, PolicyNaming, PolicyText, SchemaText, hint};
@@ -47,12 +48,12 @@ const LISTED: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// The rules of each type.
-    of_type: HashMap<u32, Vec<Rule>>,
+    of_type: HashMap<TypeId, Vec<Rule>>,
     core: Arc<Core>,
     /// Whether one of them asks what is above an entity.
     climbs: bool,
     /// By the type of a parent the types whose rules ask about each parent of it.
-    asks_parents: HashMap<u32, HashSet<u32>>,
+    asks_parents: HashMap<TypeId, HashSet<TypeId>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +62,7 @@ struct Rule {
     message: String,
     level: Level,
     /// The type of the parents that it is asked about, one by one.
-    each_parent: Option<u32>,
+    each_parent: Option<TypeId>,
     parents: Vec<Parents>,
 }
 
@@ -69,7 +70,7 @@ struct Rule {
 #[derive(Debug)]
 pub(crate) struct Broken {
     /// The entity.
-    pub entity: u32,
+    pub entity: EntityId,
     /// The rule's code.
     code: Arc<str>,
     message: String,
@@ -175,8 +176,8 @@ impl Rules {
             sound: Arc::default(),
             fallbacks: Arc::new(AtomicU64::new(0)),
         };
-        let mut of_type: HashMap<u32, Vec<Rule>> = HashMap::new();
-        let mut asks_parents: HashMap<u32, HashSet<u32>> = HashMap::new();
+        let mut of_type: HashMap<TypeId, Vec<Rule>> = HashMap::new();
+        let mut asks_parents: HashMap<TypeId, HashSet<TypeId>> = HashMap::new();
         for rule in rules {
             let (code, message, level) = (rule.code.as_str().into(), rule.message.clone(), rule.level);
             let parents = Parents::of(rule, draft);
@@ -192,7 +193,7 @@ impl Rules {
 
     /// What rules say of the parents of entities of a type: the code of the rule, the type of the parents, and the attribute
     /// that names them.
-    pub(crate) fn parents_of(&self, ty: u32) -> impl Iterator<Item = (&str, u32, u32)> {
+    pub(crate) fn parents_of(&self, ty: TypeId) -> impl Iterator<Item = (&str, TypeId, NameId)> {
         let rules = self.of_type.get(&ty).into_iter().flatten().filter(|rule| rule.level == Level::Refuse);
         rules.flat_map(|rule| rule.parents.iter().map(|parents| (&*rule.code, parents.ty, parents.attribute)))
     }
@@ -204,11 +205,11 @@ impl Rules {
     pub(crate) fn broken(
         &self,
         store: &Store,
-        among: Option<BTreeSet<u32>>,
+        among: Option<BTreeSet<EntityId>>,
         stop: &dyn Fn() -> bool,
     ) -> Result<(Vec<Broken>, usize), Vec<Diagnostic>> {
         let asked = Snapshot::of_parts(self.core.clone(), store.clone());
-        let ids: Box<dyn Iterator<Item = u32>> = match among {
+        let ids: Box<dyn Iterator<Item = EntityId>> = match among {
             Some(among) => Box::new(among.into_iter()),
             None => Box::new(store.ids()),
         };
@@ -282,7 +283,12 @@ impl Rules {
     }
 
     /// The entities whose rules may be broken once these were written or removed; all where a rule names one of them.
-    pub(crate) fn affected(&self, before: &Store, now: &Store, touched: &BTreeSet<u32>) -> Option<BTreeSet<u32>> {
+    pub(crate) fn affected(
+        &self,
+        before: &Store,
+        now: &Store,
+        touched: &BTreeSet<EntityId>,
+    ) -> Option<BTreeSet<EntityId>> {
         let reach = self.core.compiled.reads();
         let (mut open, mut seen) = (Vec::new(), BTreeSet::new());
         for id in touched {
@@ -296,7 +302,7 @@ impl Rules {
             if seen.insert(*id) {
                 open.push(*id);
             }
-            let above = |entity: Option<Entity<'_>>| entity.map(|it| it.parents().collect::<BTreeSet<u32>>());
+            let above = |entity: Option<Entity<'_>>| entity.map(|it| it.parents().collect::<BTreeSet<EntityId>>());
             if self.climbs && above(old).unwrap_or_default() != above(new).unwrap_or_default() {
                 let mut below = vec![*id];
                 while let Some(at) = below.pop() {
@@ -333,7 +339,7 @@ impl Rules {
     }
 }
 
-fn is_in(entity: Entity<'_>, parent: u32) -> bool {
+fn is_in(entity: Entity<'_>, parent: EntityId) -> bool {
     entity.parents().any(|it| it == parent)
 }
 
@@ -483,9 +489,9 @@ fn asks_above(condition: &Expr) -> bool {
 /// What rules read.
 pub(crate) struct Reads<'r> {
     /// Attributes.
-    pub names: &'r HashSet<u32>,
+    pub names: &'r HashSet<NameId>,
     /// Entities that they name.
-    pub entities: &'r HashSet<u32>,
+    pub entities: &'r HashSet<EntityId>,
     /// Whether they read tags.
     pub tags: bool,
     /// The longest chain of reads.
@@ -494,7 +500,7 @@ pub(crate) struct Reads<'r> {
 
 impl Reads<'_> {
     /// Whether rules may come from an entity to another that it holds.
-    fn reads(&self, holder: Entity<'_>, held: u32) -> bool {
+    fn reads(&self, holder: Entity<'_>, held: EntityId) -> bool {
         let (record, mut found) = (holder.attributes(), false);
         let names = (0..record.len()).map(|i| record.get(i)).filter(|(name, _)| self.names.contains(name));
         names.for_each(|(_, value)| value.entities(&mut |id| found |= id == held));

@@ -84,6 +84,7 @@ mod export;
 mod ext;
 mod facts;
 mod guard;
+mod ids;
 mod layout;
 mod lint;
 mod listing;

@@ -25,6 +25,7 @@ use crate::compiled::Compiling;
 use crate::derived::Maker;
 use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, Statement};
+use crate::ids::LinkIx;
 use crate::lint::Named;
 use crate::model::json::without_byte_order_mark;
 use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
@@ -109,7 +110,7 @@ pub(crate) enum Kind {
     /// A template, which decides through its links alone.
     Template,
     /// The link of this number; the text is its template's.
-    Link(u32),
+    Link(LinkIx),
 }
 
 /// What is done with each policy while its tree is there.

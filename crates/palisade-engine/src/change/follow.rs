@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use crate::change::rebase::AT_A_LOAD;
 use crate::change::{Changed, Thing};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::request::uid_member;
 use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
 use crate::snapshot::Snapshot;
@@ -118,7 +119,7 @@ impl Changed {
         }
         let (snapshot, _) = self.snapshot.following(served, things, stop).ok()?;
         // what was touched since may be little where what is deleted is much
-        let refers = |id: u32| {
+        let refers = |id: EntityId| {
             let found = snapshot.store.entity(id).map(references).unwrap_or_default();
             found.into_iter().any(|to| footprint.deleted.contains(&export::uid_of(&snapshot.store, to)))
         };

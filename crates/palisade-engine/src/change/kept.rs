@@ -10,6 +10,7 @@ use crate::broken::broken;
 use crate::change::rebase::{AT_A_START, change_number, thing_of};
 use crate::change::{Changed, Place};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid, Value};
 use crate::snapshot::Snapshot;
 
@@ -78,13 +79,13 @@ pub enum Told<'t> {
 /// What a transaction touched, by the store's ids and by names.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
-    pub(crate) entities: Vec<u32>,
+    pub(crate) entities: Vec<EntityId>,
     pub(crate) policies: Vec<String>,
     pub(crate) links: Vec<String>,
 }
 
 impl Touched {
-    pub(super) fn new(entities: &BTreeMap<u32, Place>, (policies, links): (Vec<String>, Vec<String>)) -> Self {
+    pub(super) fn new(entities: &BTreeMap<EntityId, Place>, (policies, links): (Vec<String>, Vec<String>)) -> Self {
         Self { entities: entities.keys().copied().collect(), policies, links }
     }
 }

@@ -7,6 +7,7 @@ use crate::broken::broken;
 use crate::change::rules::RuledSet;
 use crate::change::{LISTED, Place, Transacting};
 use crate::derived::{All, Before, BrokenPath, Finding, Grant, Grants, Pending, Tallied};
+use crate::ids::{DeclarationIx, EntityId};
 use crate::model::{Diagnostic, Refused, Uid, count as counted};
 use crate::policies::{NewLink, made_twice, too_many};
 use crate::snapshot::Snapshot;
@@ -118,7 +119,7 @@ impl Transacting<'_> {
         Ok(DataLinks { grants, tallied, new, afresh: true })
     }
 
-    fn broken_path(&self, entity: u32, fault: BrokenPath) -> Diagnostic {
+    fn broken_path(&self, entity: EntityId, fault: BrokenPath) -> Diagnostic {
         let message = self.before.core.declared.explain(fault, &self.draft);
         Diagnostic::error(self.at_fault(entity).pointer(""), message)
     }
@@ -137,7 +138,7 @@ impl Transacting<'_> {
         let (core, grants) = (&self.before.core, &self.before.grants);
         let declared = &*core.declared;
         let named = pending.new_names(grants, after, &|number| core.compiled.name(number));
-        let mut wanted: Vec<(u32, u32, &str, Option<Grant>)> =
+        let mut wanted: Vec<(DeclarationIx, EntityId, &str, Option<Grant>)> =
             named.iter().map(|new| (new.declaration, new.holder, &*new.name, new.grant)).collect();
         if self.rules.may_bring_templates(self.before) {
             for (declaration, holder, names) in after.unknown() {
@@ -146,7 +147,7 @@ impl Transacting<'_> {
             }
         }
         let mut seen = HashSet::new();
-        let is_new = |(declaration, _, name, _): &(u32, u32, &str, Option<Grant>)| {
+        let is_new = |(declaration, _, name, _): &(DeclarationIx, EntityId, &str, Option<Grant>)| {
             // what a declaration names itself is looked at with the declaration, at the load and when it is put
             let is_fixed = declared.at(*declaration).fixed().is_some();
             let used = core.compiled.number(name).is_some_and(|number| is_fixed || grants.has(*declaration, number));
@@ -164,7 +165,7 @@ impl Transacting<'_> {
     }
 
     /// The change to report about: the one that touched the entity, or else the first of the transaction that touched one.
-    fn at_fault(&self, entity: u32) -> Place {
+    fn at_fault(&self, entity: EntityId) -> Place {
         let first = || self.touched.values().next().copied();
         self.touched.get(&entity).copied().or_else(first).unwrap_or(Place { number: 0, name: "put_policy" })
     }

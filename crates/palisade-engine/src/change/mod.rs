@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entities::name_of;
 use crate::export;
+use crate::ids::EntityId;
 use crate::layout::is_action_type;
 use crate::load::{self, Checks};
 use crate::misfit::{Misfit, Misfits, Step};
@@ -80,9 +81,9 @@ struct Transacting<'t> {
     packer: Packer,
     problems: Problems,
     /// The entities that were written or removed, each with the change that did it first.
-    touched: BTreeMap<u32, Place>,
+    touched: BTreeMap<EntityId, Place>,
     /// The entities that an update left as they were.
-    untouched: BTreeSet<u32>,
+    untouched: BTreeSet<EntityId>,
     rules: RuleEdits,
     /// What took nothing away.
     idle: Idle,
@@ -322,7 +323,7 @@ impl Transacting<'_> {
     }
 
     /// Reads an entity into the packer. Gives its id.
-    fn read(&mut self, value: &Value<'_>) -> Result<u32, Misfits> {
+    fn read(&mut self, value: &Value<'_>) -> Result<EntityId, Misfits> {
         let id = load::read_one(value, self.checks, &mut self.draft, &mut self.packer)?;
         if self.draft.record(id).is_schema_action() {
             return Err(ACTIONS.to_owned().into());
@@ -343,7 +344,7 @@ impl Transacting<'_> {
     }
 
     /// Stores the entity that was read last.
-    fn write(&mut self, id: u32, place: Place) -> Result<(), String> {
+    fn write(&mut self, id: EntityId, place: Place) -> Result<(), String> {
         self.count_if_again(id)?;
         self.touch(id, place)?;
         self.draft.put(id, &self.packer.out, Layer::Overlay);
@@ -351,7 +352,7 @@ impl Transacting<'_> {
     }
 
     /// Counts the bytes of the entity that was read last, where the transaction was at it before.
-    fn count_if_again(&mut self, id: u32) -> Result<(), String> {
+    fn count_if_again(&mut self, id: EntityId) -> Result<(), String> {
         if !self.touched.contains_key(&id) && !self.untouched.contains(&id) {
             return Ok(());
         }
@@ -389,7 +390,7 @@ impl Transacting<'_> {
         self.remove(id, place)
     }
 
-    fn remove(&mut self, id: u32, place: Place) -> Result<(), String> {
+    fn remove(&mut self, id: EntityId, place: Place) -> Result<(), String> {
         self.touch(id, place)?;
         let hides = self.keeps_deletions || self.base.earlier(id).is_some_and(Entity::is_present);
         self.draft.remove(id, if hides { Layer::Overlay } else { Layer::Base });
@@ -407,7 +408,7 @@ impl Transacting<'_> {
         Ok(())
     }
 
-    fn touch(&mut self, id: u32, place: Place) -> Result<(), String> {
+    fn touch(&mut self, id: EntityId, place: Place) -> Result<(), String> {
         if !self.touched.contains_key(&id) {
             self.room = self.room.checked_sub(1).ok_or_else(|| self.too_many())?;
             self.touched.insert(id, place);
@@ -422,7 +423,7 @@ impl Transacting<'_> {
     }
 
     /// The id of a uid, if it was ever named.
-    fn find(&self, uid: &Uid<'_>) -> Option<u32> {
+    fn find(&self, uid: &Uid<'_>) -> Option<EntityId> {
         self.draft.of_uid(uid)
     }
 
@@ -435,6 +436,21 @@ impl Transacting<'_> {
         schema.check_type(&uid.type_name)
     }
 
+    /// Makes the new state of the changes, or says why there is none.
+    ///
+    /// INVARIANT: each step looks at what the steps before it have settled, so their order is part of what they mean:
+    ///
+    /// 1. What is wrong with a change alone, and the hierarchy, which every walk upwards relies on to have an end.
+    /// 2. References at what is deleted. With `cascade` that deletes more entities and links, so it comes before all that asks
+    ///    which there are.
+    /// 3. What the data make (`derive`), of the entities as they stay: what they make beside the set of before, and which
+    ///    names are new to it.
+    /// 4. What was put under the id of a link that data made, now that it is known whether they still do.
+    /// 5. Policies and links (`apply`), with what new names bring: the set that data may name from here on.
+    /// 6. Which of the names are templates' of that set, how many links that makes, and whether one has another's id (`settle`).
+    /// 7. The state, and only then the rules that its data must keep, which are asked of the state as a whole.
+    ///
+    /// Nothing is seen of it before all of this is done: a refusal drops the draft.
     fn finish(mut self, dangling: Dangling, revision: Revision) -> Result<Changed, Refused> {
         if self.problems.listed.is_empty() {
             self.check_hierarchy();
@@ -537,8 +553,8 @@ impl Transacting<'_> {
 
     /// Checks what the changes can have broken, and says which change did it.
     fn check_hierarchy(&mut self) {
-        let present = |id: &u32| self.draft.record(*id).is_present();
-        let written: Vec<u32> = self.touched.keys().copied().filter(present).collect();
+        let present = |id: &EntityId| self.draft.record(*id).is_present();
+        let written: Vec<EntityId> = self.touched.keys().copied().filter(present).collect();
         if let Err(fault) = self.draft.check_changed(&written, self.checks.limits) {
             let (at, message) = load::explain(&fault, &self.draft, self.checks.limits);
             let all = fault.entities();

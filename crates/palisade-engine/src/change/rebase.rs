@@ -3,6 +3,7 @@
 use crate::broken::broken;
 use crate::change::{Thing, Transacting};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Transaction};
 use crate::shared::Set;
 use crate::snapshot::Snapshot;
@@ -51,7 +52,8 @@ impl Snapshot {
         }
         let mut names = Vec::new();
         let mut edits = Vec::new();
-        let is_changed = |id: &u32| served.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
+        let is_changed =
+            |id: &EntityId| served.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
         for id in served.store.ids().filter(is_changed) {
             names.push(Thing::Entity.in_words(&export::uid_of(&served.store, id).to_string()));
             edits.push(served.word_of_entity(id));

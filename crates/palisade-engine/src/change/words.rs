@@ -3,6 +3,7 @@
 use crate::broken::broken;
 use crate::change::{Thing, gone};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Diagnostic, Edit};
 use crate::snapshot::Snapshot;
 use crate::store::Layer;
@@ -11,7 +12,7 @@ impl Snapshot {
     /// All that changes have the last word about.
     #[must_use]
     pub fn words(&self) -> Vec<(Thing, String)> {
-        let is_changed = |id: &u32| self.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
+        let is_changed = |id: &EntityId| self.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
         let entities = self.store.ids().filter(is_changed);
         let entities = entities.map(|id| (Thing::Entity, export::uid_of(&self.store, id).to_string()));
         let policies = self.words.policies.iter().map(|id| (Thing::Policy, id.to_string()));
@@ -40,7 +41,7 @@ impl Snapshot {
     ///
     /// INVARIANT: every id that was given out has a record, and every stored entity that a change brought can be written. Either
     /// taken for a deletion would be kept as one, and delete it at the next start.
-    pub(super) fn word_of_entity(&self, id: u32) -> Edit {
+    pub(super) fn word_of_entity(&self, id: EntityId) -> Edit {
         let Some(record) = self.store.record(id) else { broken("an entity that was changed and never named") };
         match (record.layer(), record.is_present()) {
             (Layer::Base, _) => Edit::Revert(export::uid_of(&self.store, id)),

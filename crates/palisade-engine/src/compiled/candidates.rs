@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use cedar_policy_core::ast::EntityUID;
 
 use super::index::{Actions, Scope, Scopes};
+use crate::ids::{EntityId, TypeId};
 use crate::layout::known;
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
@@ -15,9 +16,9 @@ use crate::snapshot::Snapshot;
 /// An entity of a request and those above it.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    pub(super) own: Option<u32>,
-    pub(super) ty: Option<u32>,
-    pub(super) all: HashSet<u32>,
+    pub(super) own: Option<EntityId>,
+    pub(super) ty: Option<TypeId>,
+    pub(super) all: HashSet<EntityId>,
 }
 
 impl Lineage {

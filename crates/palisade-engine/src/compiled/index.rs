@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use super::env::Env;
 use crate::broken::broken;
+use crate::ids::{EntityId, PolicyIx, TypeId};
 use crate::shared::Map;
 
 /// A constraint on the principal or the resource.
@@ -24,13 +25,13 @@ pub(super) enum Scope {
     /// Any entity.
     Any,
     /// `== id`
-    Is(u32),
+    Is(EntityId),
     /// `in id`
-    In(u32),
+    In(EntityId),
     /// `is type`
-    Type(u32),
+    Type(TypeId),
     /// `is type in id`
-    TypeIn(u32, u32),
+    TypeIn(TypeId, EntityId),
 }
 
 /// A constraint on the action.
@@ -39,9 +40,9 @@ pub(super) enum Actions {
     /// Any.
     Any,
     /// `== id`
-    Is(u32),
+    Is(EntityId),
     /// `in [ids]`, sorted.
-    In(Arc<[u32]>),
+    In(Arc<[EntityId]>),
 }
 
 /// The scope of one policy.
@@ -108,7 +109,7 @@ impl Scopes {
 /// Positions of policies by key, sorted.
 #[derive(Debug, Clone, Default)]
 struct Files {
-    by_key: Map<u32, Vec<u32>, RandomState>,
+    by_key: Map<EntityId, Vec<PolicyIx>, RandomState>,
     /// A bit for each key that was ever filed under, which several share. Each entity above a principal is looked for, and most
     /// have no file: then this spares the hash.
     marks: [u64; 8],
@@ -116,9 +117,9 @@ struct Files {
 
 /// The word and the bit of a key among the marks.
 #[inline]
-fn mark(key: u32) -> (usize, u64) {
+fn mark(key: EntityId) -> (usize, u64) {
     // ids that follow one another are spread by the golden ratio
-    let spread = key.wrapping_mul(0x9e37_79b1) >> 23;
+    let spread = key.raw().wrapping_mul(0x9e37_79b1) >> 23;
     ((spread >> 6) as usize, 1 << (spread & 63))
 }
 
@@ -129,27 +130,27 @@ impl Files {
 
     /// What is filed under a key; nothing where the file would be empty.
     #[inline]
-    fn get(&self, key: &u32) -> Option<&Vec<u32>> {
+    fn get(&self, key: &EntityId) -> Option<&Vec<PolicyIx>> {
         let (word, bit) = mark(*key);
         if self.marks[word] & bit == 0 { None } else { self.by_key.get(key) }
     }
 
-    fn get_mut(&mut self, key: &u32) -> Option<&mut Vec<u32>> {
+    fn get_mut(&mut self, key: &EntityId) -> Option<&mut Vec<PolicyIx>> {
         self.by_key.get_mut(key)
     }
 
-    fn insert(&mut self, key: u32, filed: Vec<u32>) {
+    fn insert(&mut self, key: EntityId, filed: Vec<PolicyIx>) {
         let (word, bit) = mark(key);
         self.marks[word] |= bit;
         self.by_key.insert(key, filed);
     }
 
-    fn remove(&mut self, key: &u32) {
+    fn remove(&mut self, key: &EntityId) {
         self.by_key.remove(key);
     }
 
     #[cfg(test)]
-    fn iter(&self) -> impl Iterator<Item = (&u32, &Vec<u32>)> {
+    fn iter(&self) -> impl Iterator<Item = (&EntityId, &Vec<PolicyIx>)> {
         self.by_key.iter()
     }
 }
@@ -163,7 +164,7 @@ pub(super) struct Index {
     resource_in: Files,
     action_is: Files,
     action_in: Files,
-    others: Arc<Vec<u32>>,
+    others: Arc<Vec<PolicyIx>>,
 }
 
 /// What a policy may be filed under.
@@ -175,7 +176,7 @@ enum Key {
 }
 
 /// The entity of a scope, and whether it is meant alone.
-pub(super) fn entity_key(scope: Scope) -> Option<(bool, u32)> {
+pub(super) fn entity_key(scope: Scope) -> Option<(bool, EntityId)> {
     match scope {
         Scope::Is(id) => Some((true, id)),
         Scope::In(id) | Scope::TypeIn(_, id) => Some((false, id)),
@@ -192,9 +193,9 @@ fn rarest(counts: [Option<u64>; 3]) -> Option<Key> {
 impl Index {
     /// Files all policies.
     pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes> + Clone) -> Self {
-        let mut principals: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
-        let mut resources: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
-        let mut actions: HashMap<u32, u32, RandomState> = HashMap::default();
+        let mut principals: HashMap<(bool, EntityId), u32, RandomState> = HashMap::default();
+        let mut resources: HashMap<(bool, EntityId), u32, RandomState> = HashMap::default();
+        let mut actions: HashMap<EntityId, u32, RandomState> = HashMap::default();
         for scopes in policies.clone() {
             for (scope, counts) in [(scopes.principal, &mut principals), (scopes.resource, &mut resources)] {
                 if let Some(key) = entity_key(scope) {
@@ -207,7 +208,7 @@ impl Index {
         }
         let mut index = Self::default();
         for (position, scopes) in policies.enumerate() {
-            let count = |key: Option<(bool, u32)>, counts: &HashMap<(bool, u32), u32, RandomState>| {
+            let count = |key: Option<(bool, EntityId)>, counts: &HashMap<(bool, EntityId), u32, RandomState>| {
                 key.and_then(|key| counts.get(&key)).copied()
             };
             let action = action_keys(&scopes.action).iter().filter_map(|id| actions.get(id)).max().copied();
@@ -216,13 +217,13 @@ impl Index {
                 count(entity_key(scopes.resource), &resources),
                 action,
             ];
-            index.put(position as u32, scopes, rarest(counts.map(|count| count.map(u64::from))));
+            index.put(PolicyIx::from_raw(position as u32), scopes, rarest(counts.map(|count| count.map(u64::from))));
         }
         index
     }
 
     /// Files one more policy.
-    pub(super) fn file(&mut self, position: u32, scopes: &Scopes) {
+    pub(super) fn file(&mut self, position: PolicyIx, scopes: &Scopes) {
         let keys = [Key::Principal, Key::Resource, Key::Action];
         let counts = keys.map(|key| {
             let filed = Self::keys(scopes, key)?;
@@ -237,7 +238,7 @@ impl Index {
     /// INVARIANT: it is filed under all keys of one kind that its scope names, or among the others, or nowhere if its scope
     /// can never hold. Its position is another policy's soon: one that stayed filed would run that one where its scope is
     /// not looked at whole.
-    pub(super) fn unfile(&mut self, position: u32, scopes: &Scopes) {
+    pub(super) fn unfile(&mut self, position: PolicyIx, scopes: &Scopes) {
         for kind in [Key::Principal, Key::Resource, Key::Action] {
             let (Some(keys), Some(files)) = (Self::keys(scopes, kind), self.files_mut(scopes, kind)) else { continue };
             let mut taken = 0;
@@ -262,8 +263,8 @@ impl Index {
         }
     }
 
-    fn put(&mut self, position: u32, scopes: &Scopes, key: Option<Key>) {
-        let insert = |filed: &mut Vec<u32>| {
+    fn put(&mut self, position: PolicyIx, scopes: &Scopes, key: Option<Key>) {
+        let insert = |filed: &mut Vec<PolicyIx>| {
             if let Err(at) = filed.binary_search(&position) {
                 filed.insert(at, position);
             }
@@ -286,7 +287,7 @@ impl Index {
     }
 
     /// What a scope names of one kind; nothing where it names nothing.
-    fn keys(scopes: &Scopes, key: Key) -> Option<SmallVec<[u32; 1]>> {
+    fn keys(scopes: &Scopes, key: Key) -> Option<SmallVec<[EntityId; 1]>> {
         let entity = |scope| entity_key(scope).map(|(_, id)| SmallVec::from([id]));
         match key {
             Key::Principal => entity(scopes.principal),
@@ -321,8 +322,8 @@ impl Index {
 
     /// Calls `visit` with each policy filed under the principal, the resource, or one of their ancestors.
     #[inline]
-    pub(super) fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
-        let mut look = |files: &Files, key: u32| {
+    pub(super) fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(PolicyIx)) {
+        let mut look = |files: &Files, key: EntityId| {
             files.get(&key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
         };
         if !self.principal_is.is_empty() {
@@ -343,20 +344,20 @@ impl Index {
 
     /// The policies filed under the action alone.
     #[inline]
-    pub(super) fn by_action(&self, action: u32) -> &[u32] {
+    pub(super) fn by_action(&self, action: EntityId) -> &[PolicyIx] {
         self.action_is.get(&action).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The policies that no key files.
     #[inline]
-    pub(super) fn others(&self) -> &[u32] {
+    pub(super) fn others(&self) -> &[PolicyIx] {
         &self.others
     }
 
     /// Calls `visit` with each policy filed under several actions, one of which the action is or is in. Such a
     /// policy may be found more than once: `visit` also gets the key under which it was found.
     #[inline]
-    pub(super) fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
+    pub(super) fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(PolicyIx, EntityId)) {
         if self.action_in.is_empty() {
             return;
         }
@@ -371,12 +372,12 @@ impl Index {
     /// above it, the action and all above it. For requests that are not decoded; a policy may be found more than once.
     pub(super) fn filed_near(
         &self,
-        principal: (Option<u32>, &HashSet<u32>),
-        action: (Option<u32>, &HashSet<u32>),
-        resource: (Option<u32>, &HashSet<u32>),
-        mut visit: impl FnMut(u32),
+        principal: (Option<EntityId>, &HashSet<EntityId>),
+        action: (Option<EntityId>, &HashSet<EntityId>),
+        resource: (Option<EntityId>, &HashSet<EntityId>),
+        mut visit: impl FnMut(PolicyIx),
     ) {
-        let mut look = |files: &Files, key: &u32| {
+        let mut look = |files: &Files, key: &EntityId| {
             files.get(key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
         };
         for (is, within, (own, all)) in [
@@ -392,7 +393,7 @@ impl Index {
 
     /// Whether a policy is filed under a key: of the principal, the resource or the action, alone or among others.
     #[cfg(test)]
-    pub(super) fn has(&self, file: usize, key: u32, position: u32) -> bool {
+    pub(super) fn has(&self, file: usize, key: EntityId, position: PolicyIx) -> bool {
         let files = [
             &self.principal_is,
             &self.principal_in,
@@ -406,18 +407,19 @@ impl Index {
 
     /// All policies that are filed somewhere. Each file has to be sorted, and none is empty.
     #[cfg(test)]
-    pub(super) fn all(&self) -> std::collections::BTreeSet<u32> {
+    pub(super) fn all(&self) -> std::collections::BTreeSet<PolicyIx> {
         let Self { principal_is, principal_in, resource_is, resource_in, action_is, action_in, others } = self;
         let files = [principal_is, principal_in, resource_is, resource_in, action_is, action_in];
-        let filed: Vec<&Vec<u32>> = files.into_iter().flat_map(|files| files.iter()).map(|(_, filed)| filed).collect();
+        let filed: Vec<&Vec<PolicyIx>> =
+            files.into_iter().flat_map(|files| files.iter()).map(|(_, filed)| filed).collect();
         assert!(filed.iter().all(|filed| !filed.is_empty() && filed.is_sorted()));
         filed.into_iter().chain([&**others]).flatten().copied().collect()
     }
 
     /// What is filed under `action` and those above it, each policy once.
-    pub(super) fn filed_under(&self, action: u32, above: &[u32]) -> Box<[u32]> {
+    pub(super) fn filed_under(&self, action: EntityId, above: &[EntityId]) -> Box<[PolicyIx]> {
         let groups = std::iter::once(&action).chain(above).filter_map(|key| self.action_in.get(key));
-        let mut found: Vec<u32> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
+        let mut found: Vec<PolicyIx> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
         found.sort_unstable();
         found.dedup();
         found.into()
@@ -425,7 +427,7 @@ impl Index {
 }
 
 /// The actions and groups that a scope names.
-pub(super) fn action_keys(actions: &Actions) -> &[u32] {
+pub(super) fn action_keys(actions: &Actions) -> &[EntityId] {
     match actions {
         Actions::Any => &[],
         Actions::Is(id) => std::slice::from_ref(id),
@@ -435,7 +437,7 @@ pub(super) fn action_keys(actions: &Actions) -> &[u32] {
 
 /// Whether `key` is the first of the action and its ancestors that `actions` has, so that a policy which is
 /// filed under several of them counts once.
-pub(super) fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
+pub(super) fn is_first(actions: &Actions, key: EntityId, env: &Env<'_>) -> bool {
     match actions {
         Actions::In(ids) if ids.len() > 1 => {
             std::iter::once(&env.action).chain(env.above_action().ids()).find(|id| ids.binary_search(id).is_ok())
@@ -449,23 +451,34 @@ pub(super) fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
 mod tests {
     use super::*;
 
+    fn id(number: u32) -> EntityId {
+        EntityId::from_raw(number)
+    }
+
+    fn ty(number: u32) -> TypeId {
+        TypeId::from_raw(number)
+    }
+
+    fn within(ids: &[u32]) -> Actions {
+        Actions::In(ids.iter().copied().map(id).collect())
+    }
+
     fn scopes(principal: Scope, action: Actions, resource: Scope) -> Scopes {
         Scopes { principal, action, resource }
     }
 
     /// Scopes that are filed in each way there is.
     fn all() -> Vec<Scopes> {
-        let within = |ids: &[u32]| Actions::In(ids.into());
         vec![
-            scopes(Scope::Is(1), Actions::Any, Scope::Any),
-            scopes(Scope::TypeIn(0, 2), Actions::Is(9), Scope::Any),
-            scopes(Scope::Any, Actions::Any, Scope::Is(3)),
-            scopes(Scope::Type(0), within(&[9]), Scope::In(4)),
-            scopes(Scope::Any, Actions::Is(9), Scope::Any),
-            scopes(Scope::Any, within(&[7, 8, 9]), Scope::Type(1)),
-            scopes(Scope::Type(0), Actions::Any, Scope::Any),
+            scopes(Scope::Is(id(1)), Actions::Any, Scope::Any),
+            scopes(Scope::TypeIn(ty(0), id(2)), Actions::Is(id(9)), Scope::Any),
+            scopes(Scope::Any, Actions::Any, Scope::Is(id(3))),
+            scopes(Scope::Type(ty(0)), within(&[9]), Scope::In(id(4))),
+            scopes(Scope::Any, Actions::Is(id(9)), Scope::Any),
+            scopes(Scope::Any, within(&[7, 8, 9]), Scope::Type(ty(1))),
+            scopes(Scope::Type(ty(0)), Actions::Any, Scope::Any),
             scopes(Scope::Any, within(&[]), Scope::Any),
-            scopes(Scope::Is(1), within(&[]), Scope::Any),
+            scopes(Scope::Is(id(1)), within(&[]), Scope::Any),
         ]
     }
 
@@ -473,8 +486,8 @@ mod tests {
     fn what_is_taken_out_is_filed_nowhere() {
         let all = all();
         let (mut built, mut grown) = (Index::build(all.iter()), Index::default());
-        all.iter().zip(0..).for_each(|(scopes, position)| grown.file(position, scopes));
-        for (scopes, position) in all.iter().zip(0..) {
+        all.iter().zip((0..).map(PolicyIx::from_raw)).for_each(|(scopes, position)| grown.file(position, scopes));
+        for (scopes, position) in all.iter().zip((0..).map(PolicyIx::from_raw)) {
             for index in [&mut built, &mut grown] {
                 index.unfile(position, scopes);
                 assert!(!index.all().contains(&position), "{scopes:?}");
@@ -489,14 +502,14 @@ mod tests {
         for (position, scopes) in all().into_iter().enumerate().filter(|(_, scopes)| !scopes.never_hold()) {
             let ended = std::panic::catch_unwind(|| {
                 let mut index = Index::build(all().iter());
-                index.unfile(position as u32 + 100, &scopes);
+                index.unfile(PolicyIx::from_raw(position as u32 + 100), &scopes);
             });
             assert!(ended.is_err(), "{scopes:?}");
         }
         let ended = std::panic::catch_unwind(|| {
-            let known = scopes(Scope::Any, Actions::In([7, 8].into()), Scope::Any);
+            let known = scopes(Scope::Any, within(&[7, 8]), Scope::Any);
             let mut index = Index::build(std::iter::once(&known));
-            index.unfile(0, &scopes(Scope::Any, Actions::In([7, 8, 9].into()), Scope::Any));
+            index.unfile(PolicyIx::from_raw(0), &scopes(Scope::Any, within(&[7, 8, 9]), Scope::Any));
         });
         assert!(ended.is_err(), "some of its keys");
     }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal};
 
+use crate::ids::{EntityId, NameId};
 use crate::layout::intern;
 use crate::store::Draft;
 use crate::value::TooLarge;
@@ -14,9 +15,9 @@ use crate::value::TooLarge;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reach {
     /// Attributes that some condition reads.
-    pub names: HashSet<u32>,
+    pub names: HashSet<NameId>,
     /// Entities that conditions name.
-    pub entities: HashSet<u32>,
+    pub entities: HashSet<EntityId>,
     /// Whether some condition reads tags.
     pub tags: bool,
     /// The longest chain of reads.

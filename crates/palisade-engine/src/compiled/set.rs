@@ -15,7 +15,7 @@ use super::misses::{Misses, Refiled};
 use super::program::Op;
 use super::{CompiledSet, Condition, Entry, Pattern};
 use crate::broken::broken;
-use crate::derived::NONE;
+use crate::ids::{EntityId, NameId, PolicyIx, ProgramIx};
 use crate::layout::intern;
 use crate::model::PolicyId;
 use crate::store::{Draft, PairEdits, Pairs, pair};
@@ -38,11 +38,8 @@ struct Changes {
     misses: Refiled,
     linked: PairEdits,
     /// Actions and groups under which other policies are filed.
-    actions: HashSet<u32>,
+    actions: HashSet<EntityId>,
 }
-
-/// No entity: the slot of a policy that is no link.
-const UNLINKED: u32 = u32::MAX;
 
 impl<'d> Compiling<'d> {
     /// Interns what policies name in `draft`.
@@ -73,23 +70,23 @@ impl<'d> Compiling<'d> {
             Some(pattern) => Some(pattern.condition),
             None => {
                 let Some(position) = set.positions.remove(id) else { return };
-                let Some(place) = set.entries.get_mut(position as usize) else {
+                let Some(place) = set.entries.get_mut(position.index()) else {
                     broken("a policy that has a position and is not there");
                 };
                 let entry = std::mem::replace(place, gone());
-                set.free[0].push(position);
+                set.free.push(position);
                 set.index.unfile(position, &entry.scopes);
                 if let Some(changes) = &mut self.changes {
                     changes.note(position, &entry, false);
                 }
-                let named = entry.slots.into_iter().filter(|slot| *slot != UNLINKED);
+                let named = entry.slots.into_iter().filter(|slot| *slot != EntityId::NONE);
                 named.for_each(|slot| self.compiler.draft.drop_name(slot));
                 // a link has the program of its template
-                entry.slots.iter().all(|slot| *slot == UNLINKED).then_some(entry.condition)
+                entry.slots.iter().all(|slot| *slot == EntityId::NONE).then_some(entry.condition)
             }
         };
         if let Some(Condition::Program(program)) = own {
-            set.free[1].push(program);
+            set.free_programs.push(program);
         }
         set.dropped += usize::from(own.is_some());
     }
@@ -123,7 +120,7 @@ impl<'d> Compiling<'d> {
 
     /// Compiles a template for the grants of the data.
     fn form(&mut self, pattern: &Pattern, id: &PolicyId) -> Result<(), TooLarge> {
-        let (scopes, needs) = self.scopes(pattern, [NONE; 2])?;
+        let (scopes, needs) = self.scopes(pattern, [EntityId::NONE; 2])?;
         let Pattern { condition, forbids, .. } = *pattern;
         Arc::make_mut(&mut self.set.forms).put(Form { scopes, condition, needs, forbids, id: id.clone() });
         Ok(())
@@ -146,11 +143,11 @@ impl<'d> Compiling<'d> {
         Ok(match self.compiler.program(expression) {
             Ok(program) if *program.ops == [Op::Const(1 << 4)] => Condition::Always,
             Ok(program) => {
-                let at = match self.set.free[1].pop() {
+                let at = match self.set.free_programs.pop() {
                     Some(at) => at,
-                    None => u32::try_from(self.set.programs.len()).map_err(|_| TooLarge)?,
+                    None => ProgramIx::next(self.set.programs.len())?,
                 };
-                match self.set.programs.get_mut(at as usize) {
+                match self.set.programs.get_mut(at.index()) {
                     Some(place) => *place = program,
                     None => self.set.programs.push(program),
                 }
@@ -166,7 +163,7 @@ impl<'d> Compiling<'d> {
         id: &PolicyId,
         values: &HashMap<ast::SlotId, ast::EntityUID>,
     ) -> Result<(), TooLarge> {
-        let mut slots = [UNLINKED; 2];
+        let mut slots = [EntityId::NONE; 2];
         for (place, slot) in slots.iter_mut().zip([ast::SlotId::principal(), ast::SlotId::resource()]) {
             if let Some(uid) = values.get(&slot) {
                 *place = intern(uid, self.compiler.draft)?;
@@ -176,16 +173,16 @@ impl<'d> Compiling<'d> {
         let (condition, forbids) = (pattern.condition, pattern.forbids);
         let entry = Entry { scopes, condition, needs, forbids, slots, id: id.clone() };
         let set = &mut self.set;
-        let position = match set.free[0].pop() {
+        let position = match set.free.pop() {
             Some(position) => position,
-            None => u32::try_from(set.entries.len()).map_err(|_| TooLarge)?,
+            None => PolicyIx::next(set.entries.len())?,
         };
         if let Some(changes) = &mut self.changes {
             set.index.file(position, &entry.scopes);
             changes.note(position, &entry, true);
         }
         set.positions.insert(id.clone(), position);
-        match set.entries.get_mut(position as usize) {
+        match set.entries.get_mut(position.index()) {
             Some(place) => *place = entry,
             None => set.entries.push(entry),
         }
@@ -193,14 +190,14 @@ impl<'d> Compiling<'d> {
     }
 
     /// The scope of a policy, and what its context must have.
-    fn scopes(&mut self, pattern: &Pattern, slots: [u32; 2]) -> Result<(Scopes, Option<u32>), TooLarge> {
+    fn scopes(&mut self, pattern: &Pattern, slots: [EntityId; 2]) -> Result<(Scopes, Option<NameId>), TooLarge> {
         let scopes = Scopes {
             principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
             action: actions(&pattern.action, self.compiler.draft)?,
             resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
         };
         let needs = match pattern.condition {
-            Condition::Program(program) => self.set.programs[program as usize].needs_in_context(),
+            Condition::Program(program) => self.set.program(program).needs_in_context(),
             Condition::Always | Condition::Reference => None,
         };
         Ok((scopes, needs))
@@ -229,7 +226,11 @@ impl<'d> Compiling<'d> {
                 let scopes = || set.entries.iter().map(|entry: &Entry| &entry.scopes);
                 set.index = Index::build(scopes());
                 set.misses = Misses::build(scopes());
-                let pairs = set.entries.iter().zip(0..).flat_map(|(entry, position)| links(entry, position));
+                let pairs = set
+                    .entries
+                    .iter()
+                    .zip((0..).map(PolicyIx::from_raw))
+                    .flat_map(|(entry, position)| links(entry, position));
                 let mut pairs: Vec<u64> = pairs.collect();
                 pairs.sort_unstable();
                 pairs.dedup();
@@ -242,7 +243,7 @@ impl<'d> Compiling<'d> {
 
 impl Changes {
     /// Notes that a policy is filed, or taken out.
-    fn note(&mut self, position: u32, entry: &Entry, added: bool) {
+    fn note(&mut self, position: PolicyIx, entry: &Entry, added: bool) {
         self.misses.put(position, &entry.scopes, added);
         self.linked.extend(links(entry, position).map(|pair| (pair, added)));
         self.actions.extend(action_keys(&entry.scopes.action));
@@ -250,15 +251,15 @@ impl Changes {
 }
 
 /// What a link names, with its position.
-pub(super) fn links(entry: &Entry, position: u32) -> impl Iterator<Item = u64> + use<> {
-    entry.slots.into_iter().filter(|slot| *slot != UNLINKED).map(move |slot| pair(slot, position))
+pub(super) fn links(entry: &Entry, position: PolicyIx) -> impl Iterator<Item = u64> + use<> {
+    entry.slots.into_iter().filter(|slot| *slot != EntityId::NONE).map(move |slot| pair(slot.raw(), position.raw()))
 }
 
 /// What stands where no policy is: nothing is `in []`.
 fn gone() -> Entry {
     let scopes = Scopes { principal: Scope::Any, action: Actions::In(Arc::new([])), resource: Scope::Any };
     let condition = Condition::Always;
-    Entry { scopes, condition, needs: None, forbids: false, slots: [UNLINKED; 2], id: PolicyId::from("") }
+    Entry { scopes, condition, needs: None, forbids: false, slots: [EntityId::NONE; 2], id: PolicyId::from("") }
 }
 
 impl Entry {
@@ -268,7 +269,7 @@ impl Entry {
     }
 }
 
-fn scope(constraint: &Constraint, slot: u32, draft: &mut Draft) -> Result<Scope, TooLarge> {
+fn scope(constraint: &Constraint, slot: EntityId, draft: &mut Draft) -> Result<Scope, TooLarge> {
     let mut entity = |reference: &EntityReference| match reference {
         EntityReference::EUID(uid) => intern(uid, draft),
         EntityReference::Slot(_) => Ok(slot),

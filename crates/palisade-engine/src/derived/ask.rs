@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::broken::broken;
 use crate::cedar::utf8;
 use crate::derived::{Declared, Filed, Grant, Grants};
+use crate::ids::{EntityId, TemplateIx};
 use crate::model::{PolicyId, Uid};
 use crate::policies::{Kind as Sort, Linked, Site};
 use crate::snapshot::Snapshot;
@@ -19,7 +20,7 @@ pub(crate) struct MadeLink {
     /// The grant.
     pub grant: Grant,
     /// The template's number.
-    pub template: u32,
+    pub template: TemplateIx,
 }
 
 /// What it takes to read the id of a link.
@@ -31,9 +32,9 @@ pub(crate) struct Finding<'f, R> {
     /// Of these entities.
     pub records: &'f R,
     /// The id of a uid.
-    pub find: &'f dyn Fn(&Uid<'_>) -> Option<u32>,
+    pub find: &'f dyn Fn(&Uid<'_>) -> Option<EntityId>,
     /// The number of the template of a name.
-    pub number: &'f dyn Fn(&str) -> Option<u32>,
+    pub number: &'f dyn Fn(&str) -> Option<TemplateIx>,
 }
 
 impl<R: Records> Finding<'_, R> {
@@ -47,7 +48,7 @@ impl<R: Records> Finding<'_, R> {
                 let uid = Uid::parse(text).ok().filter(|uid| uid.to_string() == text)?;
                 let entity = (self.find)(&uid)?;
                 let grants = self.declared.grants(self.records, self.records.type_of_id(entity), entity).ok()?;
-                let grant = grants.into_iter().find(|grant| grant.declaration == declaration.number as u32)?;
+                let grant = grants.into_iter().find(|grant| grant.declaration == declaration.ix())?;
                 let names = self.grants.templates(grant.declaration, grant.holder);
                 names.binary_search(&template).is_ok().then_some(MadeLink { grant, template })
             })
@@ -57,13 +58,13 @@ impl<R: Records> Finding<'_, R> {
 
 impl MadeLink {
     /// That of a grant that is filed under the entity of a slot.
-    pub(crate) fn filed(filed: &Filed, slots: [u32; 2], template: u32) -> Self {
+    pub(crate) fn filed(filed: &Filed, slots: [EntityId; 2], template: TemplateIx) -> Self {
         let Filed { entity, declaration, holder, .. } = *filed;
         Self { grant: Grant { declaration, entity, slots, holder }, template }
     }
 
     /// What the program of the template is run with.
-    pub(crate) fn slots(&self) -> [u32; 2] {
+    pub(crate) fn slots(&self) -> [EntityId; 2] {
         self.grant.slots
     }
 }
@@ -194,14 +195,14 @@ impl Snapshot {
     /// The same of the links that data make alone. Where one state was made of the other, what they share is not looked
     /// at.
     pub(crate) fn made_forbids_gone(&self, now: &Self) -> BTreeSet<PolicyId> {
-        let used: BTreeSet<u32> = self.grants.uses().map(|(_, template, _)| template).collect();
-        let forbids = |template: &u32| self.core.policies.forbids(self.core.compiled.name(*template));
-        let templates: Vec<u32> = used.into_iter().filter(forbids).collect();
+        let used: BTreeSet<TemplateIx> = self.grants.uses().map(|(_, template, _)| template).collect();
+        let forbids = |template: &TemplateIx| self.core.policies.forbids(self.core.compiled.name(*template));
+        let templates: Vec<TemplateIx> = used.into_iter().filter(forbids).collect();
         if templates.is_empty() || self.has_policies_of(now) {
             return BTreeSet::new();
         }
         // one state after the other numbers templates alike
-        let stays = |template: &u32| {
+        let stays = |template: &TemplateIx| {
             let name = self.core.compiled.name(*template);
             now.core.compiled.number(name) == Some(*template) && now.core.policies.forbids(name)
         };
@@ -225,8 +226,9 @@ impl Snapshot {
     /// Whether some policy that decides may read `context.now`.
     pub(crate) fn reads_now(&self) -> bool {
         let policies = &self.core.policies;
-        let of =
-            |template: u32| policies.sites.get(self.core.compiled.name(template)).is_some_and(|site| site.reads_now);
+        let of = |template: TemplateIx| {
+            policies.sites.get(self.core.compiled.name(template)).is_some_and(|site| site.reads_now)
+        };
         policies.reads_now() || self.grants.uses().any(|(_, template, _)| of(template))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::decode::uid_parts;
 use crate::derived::Declared;
+use crate::ids::EntityId;
 use crate::load::{self, Checks};
 use crate::model::request::pointer;
 use crate::model::{AccessRequest, RequestError, Uid, Value};
@@ -43,7 +44,7 @@ pub(crate) fn check_brought(snapshot: &Snapshot, request: &AccessRequest<'_>) ->
 }
 
 /// Whether the entity differs from the stored one. What cannot be read is refused elsewhere, in better words.
-fn is_other(snapshot: &Snapshot, value: &Value<'_>, stored: Option<u32>) -> bool {
+fn is_other(snapshot: &Snapshot, value: &Value<'_>, stored: Option<EntityId>) -> bool {
     let core = &snapshot.core;
     let checks =
         Checks { schema: core.schema.as_deref(), layout: core.layout.as_deref(), limits: &core.settings.limits };

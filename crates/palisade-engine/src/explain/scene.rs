@@ -10,6 +10,7 @@ use cedar_policy_core::extensions::Extensions;
 
 use crate::broken::broken;
 use crate::cedar::utf8;
+use crate::ids::EntityId;
 use crate::layout::known;
 use crate::model::bounds::{MAX_EXPLANATION, cut};
 use crate::model::explanation::{HierarchyPath, Truth};
@@ -140,7 +141,7 @@ impl<'s> Scene<'s> {
     }
 
     /// The name of a stored entity.
-    pub(super) fn uid(&self, id: u32) -> Option<EntityUID> {
+    pub(super) fn uid(&self, id: EntityId) -> Option<EntityUID> {
         let store = &self.snapshot.store;
         let type_name = store.symbols().type_name(store.type_of(id)).to_string();
         let uid = crate::model::Uid::new(type_name, utf8(store.record(id)?.id()).to_owned()).ok()?;
@@ -148,7 +149,7 @@ impl<'s> Scene<'s> {
     }
 
     fn stored_parents(&self, uid: &EntityUID) -> Vec<EntityUID> {
-        let parents = self.stored(uid).map(|entity| entity.parents().collect::<Vec<u32>>()).unwrap_or_default();
+        let parents = self.stored(uid).map(|entity| entity.parents().collect::<Vec<EntityId>>()).unwrap_or_default();
         parents.into_iter().filter_map(|id| self.uid(id)).collect()
     }
 

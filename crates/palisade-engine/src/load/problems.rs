@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ids::EntityId;
 use crate::load::read::Flaw;
 use crate::model::place::{Spot, locate};
 use crate::model::{Diagnostic, Document, plural};
@@ -46,29 +47,29 @@ pub(crate) struct Places(Vec<Place>);
 
 impl Places {
     /// The place of an entity.
-    pub(crate) fn of(&self, id: u32) -> Option<Place> {
-        self.0.get(id as usize).copied().filter(|place| *place != Place::NONE)
+    pub(crate) fn of(&self, id: EntityId) -> Option<Place> {
+        self.0.get(id.index()).copied().filter(|place| *place != Place::NONE)
     }
 
     /// Notes it, and gives the place that was noted before.
-    pub(super) fn put(&mut self, id: u32, place: Place) -> Option<Place> {
+    pub(super) fn put(&mut self, id: EntityId, place: Place) -> Option<Place> {
         let before = self.of(id);
         if before.is_none() {
-            if self.0.len() <= id as usize {
-                self.0.resize((id as usize + 1).next_power_of_two(), Place::NONE);
+            if self.0.len() <= id.index() {
+                self.0.resize((id.index() + 1).next_power_of_two(), Place::NONE);
             }
-            self.0[id as usize] = place;
+            self.0[id.index()] = place;
         }
         before
     }
 
     /// Warnings about entities, each with its message.
-    pub(crate) fn warnings(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+    pub(crate) fn warnings(&self, about: Vec<(EntityId, String)>, documents: &[Document]) -> Vec<Diagnostic> {
         self.errors(about, documents).into_iter().map(Diagnostic::warning).collect()
     }
 
     /// Errors about entities, each with its message.
-    pub(crate) fn errors(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+    pub(crate) fn errors(&self, about: Vec<(EntityId, String)>, documents: &[Document]) -> Vec<Diagnostic> {
         let mut problems = Problems::default();
         for (id, message) in about {
             problems.push_about(message, documents, self.of(id));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
 use crate::derived::{All, Checked, Declared, Finding, Grant, Grants, Maker};
+use crate::ids::{EntityId, TemplateIx};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, Written, hint};
 use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
@@ -101,7 +102,7 @@ impl FromData {
         &self,
         policies: &Policies,
         draft: &Draft,
-        number: &dyn Fn(&str) -> Option<u32>,
+        number: &dyn Fn(&str) -> Option<TemplateIx>,
         limits: &Limits,
     ) -> Result<Grants, Vec<Diagnostic>> {
         let (grants, _) = self.grants.clone().resolved(number);
@@ -119,8 +120,8 @@ pub(crate) fn made_twice(
     declared: &Declared,
     grants: &Grants,
     draft: &Draft,
-    number: &dyn Fn(&str) -> Option<u32>,
-) -> Option<(u32, Diagnostic)> {
+    number: &dyn Fn(&str) -> Option<TemplateIx>,
+) -> Option<(EntityId, Diagnostic)> {
     let find = |uid: &Uid<'_>| draft.of_uid(uid);
     let finding = Finding { declared, grants, records: draft, find: &find, number };
     policies.like_made.iter().find_map(|id| {

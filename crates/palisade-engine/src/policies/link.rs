@@ -8,6 +8,7 @@ use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Templ
 use crate::broken::broken;
 use crate::derived::Maker;
 use crate::diagnose;
+use crate::ids::LinkIx;
 use crate::model::{Diagnostic, Link, PolicyId, Written, hint};
 use crate::policies::{Builder, Kind, Linked, NewLink, RAISE_COUNT, Site, entity_uid};
 
@@ -120,7 +121,7 @@ impl Builder<'_, '_> {
             naming.link(&template.scope, link, origin, &values);
         }
         let reads_now = template.reads_now;
-        let Ok(number) = u32::try_from(self.links.len()) else {
+        let Ok(number) = LinkIx::next(self.links.len()) else {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
         self.note(&id);
@@ -133,7 +134,7 @@ impl Builder<'_, '_> {
     fn with_id(&self, site: &Site, id: &str) -> String {
         let (what, place) = match site.kind {
             Kind::Link(number) => {
-                ("link", self.links.get(number as usize).and_then(|linked| linked.link.written.clone()))
+                ("link", self.links.get(number.index()).and_then(|linked| linked.link.written.clone()))
             }
             Kind::Static | Kind::Template => {
                 let at = site.point(Diagnostic::error(&*site.origin, ""), site.span.start);

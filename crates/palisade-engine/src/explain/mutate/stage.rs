@@ -63,7 +63,7 @@ impl Mutants {
             let text = match site.kind {
                 Kind::Template => continue,
                 Kind::Static => id.clone(),
-                Kind::Link(number) => match policies.links.get(number as usize) {
+                Kind::Link(number) => match policies.links.get(number.index()) {
                     Some(linked) => linked.template(),
                     None => continue,
                 },

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::derived::{Filed, Kind, List, MadeLink, NONE};
+use crate::derived::{Filed, Kind, List, MadeLink};
+use crate::ids::{DeclarationIx, EntityId, TemplateIx};
 use crate::model::Link;
 use crate::tests::changes::{check_referrers, stored};
 use crate::{EngineKind, KeptTrees};
@@ -242,11 +243,11 @@ pub(super) fn check_grants(state: &Snapshot) {
     let kept = sorted(&mut state.all_made());
     assert_eq!(kept, sorted(&mut state.made_again()));
     assert_eq!(state.grants.len(), kept.len());
-    let mut uses: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    let mut uses: BTreeMap<(DeclarationIx, TemplateIx), usize> = BTreeMap::new();
     for made in state.all_made() {
         *uses.entry((made.grant.declaration, made.template)).or_default() += 1;
         let [principal, resource] = made.grant.slots;
-        if principal != NONE && resource != NONE {
+        if principal != EntityId::NONE && resource != EntityId::NONE {
             let others = state.grants.filed(Kind::BothByResource, resource).into_iter().flat_map(List::iter);
             let same =
                 |filed: &&Filed| (filed.entity, filed.declaration) == (made.grant.entity, made.grant.declaration);
