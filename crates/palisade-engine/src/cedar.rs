@@ -1,8 +1,10 @@
 //! Between Cedar's own values and ours, for what only Cedar reads and for what only Cedar says.
 
 use std::collections::{BTreeMap, HashSet};
+use std::str::FromStr;
 use std::sync::Arc;
 
+use cedar_policy::EntityUid;
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::{EntityUID, Literal, PartialValue, RestrictedExpr, Value, ValueKind};
 use cedar_policy_core::extensions::Extensions;
@@ -12,6 +14,7 @@ use crate::decode::Unsure;
 use crate::ext::{self, Ip};
 use crate::ids::{EntityId, NameId};
 use crate::layout::intern;
+use crate::model::Uid;
 use crate::store::{Draft, Entity, RecordHead, RecordParts};
 use crate::value::{Cell, Packer, Val};
 
@@ -175,6 +178,16 @@ fn call(function: &str, arguments: &[Value]) -> Value {
         Some(PartialValue::Value(value)) => value,
         Some(PartialValue::Residual(_)) | None => broken("a stored value that Cedar does not read"),
     }
+}
+
+/// Cedar's uid for ours.
+///
+/// # Errors
+/// If Cedar has no such type name.
+pub(crate) fn entity_uid(uid: &Uid<'_>) -> Result<EntityUid, String> {
+    let type_name = cedar_policy::EntityTypeName::from_str(&uid.type_name)
+        .map_err(|_| format!("`{}` is not an entity type name", uid.type_name))?;
+    Ok(EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*uid.id)))
 }
 
 #[cfg(test)]

@@ -24,14 +24,15 @@ use crate::export;
 use crate::ids::{EntityId, NameId, TypeId};
 use crate::layout::is_action_type;
 use crate::load::Places;
-use crate::model::{Bundle, DataRule, Diagnostic, Document, Level, PolicyNaming, PolicyText, SchemaText, hint};
+use crate::model::{
+    Bundle, DataRule, Diagnostic, Document, Level, MAX_LISTED, PolicyNaming, PolicyText, SchemaText, hint,
+};
 use crate::policies::{FromData, Policies, Work, abandoned};
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::snapshot::{Core, Loaded, Snapshot};
 use crate::store::{Draft, Entity, Store};
 use crate::validating::Validating;
-use crate::value::Val;
 use answers::{Answers, action_id};
 use parents::Parents;
 
@@ -40,9 +41,6 @@ const NAMESPACE: &str = "PalisadeDataRules";
 
 /// How many entities lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 8;
-
-/// How many broken rules are listed; the rest is counted.
-const LISTED: usize = 100;
 
 /// The rules of a bundle, ready to be asked.
 #[derive(Debug)]
@@ -226,7 +224,7 @@ impl Rules {
                 let differ = rule.parents.iter().find_map(|parents| parents.differ(store, entity));
                 let Some(why) = wrong.or_else(|| differ.map(|differ| format!(" ({differ})"))) else { continue };
                 count += 1;
-                if found.len() < LISTED || rule.level == Level::Refuse && found.len() < 2 * LISTED {
+                if found.len() < MAX_LISTED || rule.level == Level::Refuse && found.len() < 2 * MAX_LISTED {
                     let message = format!("{}{why}", rule.message);
                     found.push(Broken { entity, code: rule.code.clone(), message, level: rule.level });
                 }
@@ -289,7 +287,7 @@ impl Rules {
         now: &Store,
         touched: &BTreeSet<EntityId>,
     ) -> Option<BTreeSet<EntityId>> {
-        let reach = self.core.compiled.reads();
+        let reach = self.core.compiled.reach();
         let (mut open, mut seen) = (Vec::new(), BTreeSet::new());
         for id in touched {
             let (old, new) = (before.earlier(*id), now.entity(*id));
@@ -320,7 +318,7 @@ impl Rules {
                 if reach.entities.contains(&at) {
                     return None;
                 }
-                let holders = now.referrers(at).filter(|id| now.entity(*id).is_some_and(|it| reach.reads(it, at)));
+                let holders = now.referrers(at).filter(|id| now.entity(*id).is_some_and(|it| reach.leads(it, at)));
                 next.extend(holders.filter(|holder| seen.insert(*holder)));
             }
             open = next;
@@ -484,28 +482,4 @@ fn other_variable(condition: &Expr, with_parent: bool) -> Option<&'static str> {
 fn asks_above(condition: &Expr) -> bool {
     let mut parts = condition.subexpressions();
     parts.any(|part| matches!(part.expr_kind(), ExprKind::BinaryApp { op: BinaryOp::In, .. }))
-}
-
-/// What rules read.
-pub(crate) struct Reads<'r> {
-    /// Attributes.
-    pub names: &'r HashSet<NameId>,
-    /// Entities that they name.
-    pub entities: &'r HashSet<EntityId>,
-    /// Whether they read tags.
-    pub tags: bool,
-    /// The longest chain of reads.
-    pub depth: usize,
-}
-
-impl Reads<'_> {
-    /// Whether rules may come from an entity to another that it holds.
-    fn reads(&self, holder: Entity<'_>, held: EntityId) -> bool {
-        let (record, mut found) = (holder.attributes(), false);
-        let names = (0..record.len()).map(|i| record.get(i)).filter(|(name, _)| self.names.contains(name));
-        names.for_each(|(_, value)| value.entities(&mut |id| found |= id == held));
-        let tags = if self.tags { holder.tag_count() } else { 0 };
-        (0..tags).for_each(|i| Val::entities(holder.tag_at(i).1, &mut |id| found |= id == held));
-        found
-    }
 }

@@ -8,19 +8,10 @@ use crate::cedar::utf8;
 use crate::ext;
 use crate::ids::{EntityId, NameId};
 use crate::model::{Uid, Value};
-use crate::snapshot::Snapshot;
 use crate::store::{Records, Store};
 use crate::value::Val;
 
 type Json = Value<'static>;
-
-impl Snapshot {
-    /// All stored entities in Cedar's JSON form, actions of the schema left out, in the order of the store.
-    pub fn entities(&self) -> impl Iterator<Item = Value<'static>> {
-        let store = &self.store;
-        store.ids().filter_map(|id| entity(store, id))
-    }
-}
 
 /// The stored entity of an id in Cedar's JSON form, unless it is an action of the schema.
 pub(crate) fn entity(store: &impl Records, id: EntityId) -> Option<Json> {

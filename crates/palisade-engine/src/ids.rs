@@ -2,8 +2,6 @@
 //!
 //! Each is a `u32` to the machine. What keeps them in bytes, or packs two into one word, says so by `raw` and `from_raw`.
 
-use crate::value::TooLarge;
-
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -73,13 +71,10 @@ packed! { EntityId TypeId NameId PolicyIx DeclarationIx }
 macro_rules! listed {
     ($($name:ident)*) => {$(
         impl $name {
-            /// That of what comes behind so many others.
-            ///
-            /// # Errors
-            /// If there are more than have numbers.
+            /// That of what comes behind so many others; nothing if there are more than have numbers.
             #[inline]
-            pub(crate) fn next(others: usize) -> Result<Self, TooLarge> {
-                u32::try_from(others).map(Self::from_raw).map_err(|_| TooLarge)
+            pub(crate) fn next(others: usize) -> Option<Self> {
+                u32::try_from(others).ok().map(Self::from_raw)
             }
         }
     )*};

@@ -79,6 +79,12 @@ impl Snapshot {
         found
     }
 
+    /// All stored entities in Cedar's JSON form, actions of the schema left out, in the order of the store.
+    pub fn entities(&self) -> impl Iterator<Item = Value<'static>> {
+        let store = &self.store;
+        store.ids().filter_map(|id| export::entity(store, id))
+    }
+
     /// The entity that is stored under a uid, actions of the schema left out.
     #[must_use]
     pub fn entity(&self, uid: &Uid<'_>) -> Option<Listed> {

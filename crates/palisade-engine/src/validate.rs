@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use crate::data_rules::Rules;
 use crate::ids::TemplateIx;
-use crate::lint::{self, Named};
+use crate::lint;
 use crate::model::{Bundle, Diagnostic};
-use crate::policies::{FromData, Kind, Policies, Work};
+use crate::policies::named::Named;
+use crate::policies::{FromData, Policies, Work};
 use crate::schema::SchemaModel;
 use crate::settings::{Limits, Semantics};
+use crate::site::Kind;
 use crate::snapshot::{self, Loaded, Observers};
 use crate::validating::{IMPOSSIBLE_ACTION, Validated, Validating};
 

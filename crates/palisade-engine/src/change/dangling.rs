@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::change::{LISTED, Place, Transacting};
+use crate::change::{Place, Transacting};
 use crate::decode::uid_parts;
 use crate::export;
 use crate::ids::EntityId;
 use crate::misfit::Misfits;
-use crate::model::{Diagnostic, PolicyId, Refused, Uid, Value};
+use crate::model::{Diagnostic, Findings, PolicyId, Refused, Uid, Value};
 use crate::schema::{Members, Type};
 use crate::store::Entity;
 
@@ -20,24 +20,19 @@ const CANNOT: &str = "change what refers to it in the same transaction; or say `
 
 /// What was found to refer to what is deleted.
 #[derive(Default)]
-struct Found {
-    listed: Vec<Diagnostic>,
-    count: usize,
-}
+struct Found(Findings);
 
 impl Found {
     fn push(&mut self, place: Place, help: &str, message: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.listed.len() < LISTED {
-            self.listed.push(Diagnostic::error(place.pointer(""), message()).help(help));
-        }
+        self.0.add(|| Diagnostic::error(place.pointer(""), message()).help(help));
     }
 
     fn finish(self) -> Result<(), Refused> {
-        if self.count == 0 {
+        let count = self.0.count();
+        if count == 0 {
             return Ok(());
         }
-        Err(Refused::Dangling(Diagnostic::about("change", self.listed), self.count))
+        Err(Refused::Dangling(Diagnostic::about("change", self.0.into_parts().0), count))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Changes that take away what is not there. They are no errors, so that one can be sent twice; but most often a name is
 //! misspelt, and what was to be taken away still decides.
 
+use crate::change::Place;
 use crate::change::rules::RuleEdits;
-use crate::change::{LISTED, Place};
-use crate::model::{Diagnostic, Edit, Uid, count, hint};
-use crate::policies::{Kind, Policies};
+use crate::model::{Diagnostic, Edit, MAX_LISTED, Uid, count, hint};
+use crate::policies::Policies;
+use crate::site::Kind;
 use crate::snapshot::Snapshot;
 
 /// The largest set in which a near id is looked for, and how often in one transaction: each takes a walk over the set.
@@ -53,7 +54,7 @@ impl Idle {
 
     /// Counts what is not listed any more.
     fn is_full(&mut self) -> bool {
-        let full = self.listed.len() >= LISTED;
+        let full = self.listed.len() >= MAX_LISTED;
         self.more += usize::from(full);
         full
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::broken::broken;
 use crate::change::rules::RuledSet;
-use crate::change::{LISTED, Place, Transacting};
+use crate::change::{Place, Transacting};
 use crate::derived::{All, Before, BrokenPath, Finding, Grant, Grants, Pending, Tallied};
 use crate::ids::{DeclarationIx, EntityId};
-use crate::model::{Diagnostic, Refused, Uid, count as counted};
+use crate::model::{Diagnostic, Findings, Refused, Uid};
 use crate::policies::{NewLink, made_twice, too_many};
 use crate::snapshot::Snapshot;
 
@@ -36,29 +36,12 @@ impl DataLinks {
     }
 }
 
-/// Entities from which a path leads to what would not be stored.
-#[derive(Debug, Default)]
-struct CutPaths {
-    listed: Vec<Diagnostic>,
-    count: usize,
-}
-
-impl CutPaths {
-    fn add(&mut self, found: impl FnOnce() -> Diagnostic) {
-        self.count += 1;
-        if self.listed.len() < LISTED {
-            self.listed.push(found());
-        }
+/// Refuses paths that lead to what would not be stored, if there are some.
+fn all_whole(cut: Findings) -> Result<(), Refused> {
+    if cut.is_empty() {
+        return Ok(());
     }
-
-    fn finish(mut self) -> Result<(), Refused> {
-        match self.count - self.listed.len() {
-            _ if self.count == 0 => return Ok(()),
-            0 => {}
-            more => self.listed.push(Diagnostic::error("/changes", format!("and {}", counted(more, "more entity")))),
-        }
-        Err(Refused::BrokenPath(Diagnostic::about("change", self.listed)))
-    }
+    Err(Refused::BrokenPath(Diagnostic::about("change", cut.into_list("/changes", "entity"))))
 }
 
 impl Transacting<'_> {
@@ -77,7 +60,7 @@ impl Transacting<'_> {
         }
         let before = Before(&self.before.store);
         let affected = declared.affected(&before, &self.draft, self.touched.keys().copied());
-        let (mut pending, mut cut) = (Pending::default(), CutPaths::default());
+        let (mut pending, mut cut) = (Pending::default(), Findings::default());
         for (n, entity) in affected.into_iter().enumerate() {
             if n.is_multiple_of(STRIDE) && (self.stop)() {
                 return Err(Refused::GivenUp);
@@ -91,7 +74,7 @@ impl Transacting<'_> {
                 Err(fault) => cut.add(|| self.broken_path(entity, fault)),
             }
         }
-        cut.finish()?;
+        all_whole(cut)?;
         self.touched.keys().for_each(|id| pending.touches(*id, grants, declared, &self.draft));
         let (after, tallied) = match pending.is_empty() {
             true => (grants.clone(), Tallied::default()),
@@ -107,12 +90,12 @@ impl Transacting<'_> {
     /// regard then (an id that data made a link of, a template that data named) may be gone since, and says nothing of the
     /// state that all of them make. So that one is looked at as a load would look at it.
     fn derive_afresh(&self) -> Result<DataLinks, Refused> {
-        let mut cut = CutPaths::default();
+        let mut cut = Findings::default();
         let made = self.before.core.declared.make_all(&self.draft, self.stop, |entity, fault| {
             cut.add(|| self.broken_path(entity, fault));
         });
         let All { grants, examples } = made.ok_or(Refused::GivenUp)?;
-        cut.finish()?;
+        all_whole(cut)?;
         let example =
             |(grant, name): &(Grant, Arc<str>)| self.made_link(grant, name, self.at_fault(grant.entity).pointer(""));
         let (tallied, new) = (Tallied::default(), examples.iter().map(example).collect());

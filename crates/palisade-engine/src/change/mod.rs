@@ -7,6 +7,7 @@
 
 mod dangling;
 mod data;
+mod finish;
 mod follow;
 mod idle;
 mod kept;
@@ -19,13 +20,14 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entities::name_of;
-use crate::export;
 use crate::ids::EntityId;
 use crate::layout::is_action_type;
+use crate::load::name_of;
 use crate::load::{self, Checks};
-use crate::misfit::{Misfit, Misfits, Step};
-use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Revision, Tally, Transaction, Uid, Value, count};
+use crate::misfit::{Misfit, Misfits};
+use crate::model::{
+    Dangling, Diagnostic, Edit, Findings, PolicyId, Refused, Revision, Step, Tally, Transaction, Uid, Value,
+};
 use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
@@ -33,13 +35,9 @@ use crate::value::Packer;
 pub use follow::Footprint;
 use idle::Idle;
 pub use kept::{Thing, Told, Word, gone};
-use links::DataLinks;
 pub use rebase::Overlay;
 use rules::RuleEdits;
 pub(crate) use rules::{Ruled, RuledSet, Words};
-
-/// How many problems are listed; the rest is counted.
-const LISTED: usize = 100;
 
 /// Bytes of packed entities that one transaction may write again. Each time the whole entity is read and checked, and it
 /// may be large where the change is small.
@@ -79,7 +77,7 @@ struct Transacting<'t> {
     draft: Draft,
     checks: Checks<'t>,
     packer: Packer,
-    problems: Problems,
+    problems: Findings,
     /// The entities that were written or removed, each with the change that did it first.
     touched: BTreeMap<EntityId, Place>,
     /// The entities that an update left as they were.
@@ -88,7 +86,7 @@ struct Transacting<'t> {
     /// What took nothing away.
     idle: Idle,
     /// Changes by hand of links that data make.
-    by_hand: Problems,
+    by_hand: Findings,
     /// Policies and links that are put under the id of a link that data made: are they to make it no more?
     put_over: Vec<(String, Place)>,
     /// How many more entities it may touch.
@@ -120,26 +118,9 @@ impl Place {
     }
 }
 
-#[derive(Debug, Default)]
-struct Problems {
-    listed: Vec<Diagnostic>,
-    more: usize,
-}
-
-impl Problems {
-    fn push(&mut self, problem: Diagnostic) {
-        if self.listed.len() < LISTED { self.listed.push(problem) } else { self.more += 1 }
-    }
-
-    fn finish(mut self) -> Result<(), Vec<Diagnostic>> {
-        if self.listed.is_empty() {
-            return Ok(());
-        }
-        if self.more > 0 {
-            self.listed.push(Diagnostic::error("/changes", format!("and {}", count(self.more, "more problem"))));
-        }
-        Err(Diagnostic::about("change", self.listed))
-    }
+/// All that is wrong, unless nothing is.
+fn all_well(found: Findings) -> Result<(), Vec<Diagnostic>> {
+    if found.is_empty() { Ok(()) } else { Err(Diagnostic::about("change", found.into_list("/changes", "problem"))) }
 }
 
 impl Snapshot {
@@ -187,12 +168,12 @@ impl Snapshot {
             draft: Draft::new(&self.store).reusing(self.users(), !keeps_deletions),
             checks: Checks { schema: self.core.schema.as_deref(), layout: self.core.layout.as_deref(), limits },
             packer: Packer::default(),
-            problems: Problems::default(),
+            problems: Findings::default(),
             touched: BTreeMap::new(),
             untouched: BTreeSet::new(),
             rules: RuleEdits::default(),
             idle: Idle::default(),
-            by_hand: Problems::default(),
+            by_hand: Findings::default(),
             put_over: Vec::new(),
             // what was kept was let in before
             room: if keeps_deletions { usize::MAX } else { limits.max_changes },
@@ -219,7 +200,7 @@ impl Snapshot {
 impl Transacting<'_> {
     /// Compares what is stored before the transaction with what it expects.
     fn expect(&mut self, edits: &[Edit]) -> Result<(), Refused> {
-        let mut unmet = Problems::default();
+        let mut unmet = Findings::default();
         for (number, edit) in edits.iter().enumerate() {
             let Edit::Expect { uid, equals } = edit else { continue };
             let place = Place { number, name: edit.name() };
@@ -256,7 +237,7 @@ impl Transacting<'_> {
                 unmet.push(Diagnostic::error(place.pointer(""), message));
             }
         }
-        unmet.finish().map_err(Refused::Unmet)
+        all_well(unmet).map_err(Refused::Unmet)
     }
 
     fn edit(&mut self, edit: &Edit, place: Place) {
@@ -434,134 +415,6 @@ impl Transacting<'_> {
             return Err(ACTIONS.to_owned());
         }
         schema.check_type(&uid.type_name)
-    }
-
-    /// Makes the new state of the changes, or says why there is none.
-    ///
-    /// INVARIANT: each step looks at what the steps before it have settled, so their order is part of what they mean:
-    ///
-    /// 1. What is wrong with a change alone, and the hierarchy, which every walk upwards relies on to have an end.
-    /// 2. References at what is deleted. With `cascade` that deletes more entities and links, so it comes before all that asks
-    ///    which there are.
-    /// 3. What the data make (`derive`), of the entities as they stay: what they make beside the set of before, and which
-    ///    names are new to it.
-    /// 4. What was put under the id of a link that data made, now that it is known whether they still do.
-    /// 5. Policies and links (`apply`), with what new names bring: the set that data may name from here on.
-    /// 6. Which of the names are templates' of that set, how many links that makes, and whether one has another's id (`settle`).
-    /// 7. The state, and only then the rules that its data must keep, which are asked of the state as a whole.
-    ///
-    /// Nothing is seen of it before all of this is done: a refusal drops the draft.
-    fn finish(mut self, dangling: Dangling, revision: Revision) -> Result<Changed, Refused> {
-        if self.problems.listed.is_empty() {
-            self.check_hierarchy();
-        } else {
-            self.look_at_rules();
-        }
-        std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
-        std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
-        if dangling != Dangling::Keep {
-            self.settle_references(dangling == Dangling::Cascade, dangling == Dangling::Refuse)?;
-            std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
-        }
-        let from_data = self.derive()?;
-        for (id, place) in std::mem::take(&mut self.put_over) {
-            if self.still_made(&from_data, &id) {
-                self.refuse_by_hand(id, place);
-            }
-        }
-        std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
-        let rules = std::mem::take(&mut self.rules);
-        let kept = kept::Touched::new(&self.touched, rules.ids());
-        let ruled = if rules.is_empty() && from_data.new.is_empty() {
-            None
-        } else {
-            rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop)?
-        };
-        let (grants, tallied) = self.settle(from_data, ruled.as_ref().and_then(|ruled| ruled.set.as_ref()))?;
-        let Self { before, draft, touched, idle, stop, keeps_deletions, .. } = self;
-        // what kept changes amount to is reported to no one, and there may be a million
-        let tells = !keeps_deletions;
-        if stop() {
-            return Err(Refused::GivenUp);
-        }
-        let (mut tally, mut entities, mut changed) = (Tally::default(), Vec::new(), ruled.is_some());
-        for id in touched.keys().copied().filter(|_| tells) {
-            let (old, new) = (before.store.earlier(id), draft.record(id));
-            let was = old.is_some_and(Entity::is_present);
-            let same_content = match (old, new.is_present()) {
-                (Some(old), true) => was && old.has_content_of(new),
-                (None, true) => false,
-                (_, false) => !was,
-            };
-            let same = same_content && old.map_or(Layer::Base, Entity::layer) == new.layer();
-            changed |= !same;
-            if new.is_present() && !same {
-                tally.upserted += 1;
-            } else if was && !new.is_present() {
-                tally.deleted += 1;
-            }
-            if !same_content {
-                entities.push(export::uid_of(&draft, id));
-            }
-        }
-        let (mut warnings, mut of_policies, mut of_links) = (idle.warnings(), Vec::new(), Vec::new());
-        let mut forbids_removed = Vec::new();
-        if let Some(ruled) = &ruled {
-            warnings.extend(ruled.warnings.iter().cloned());
-            of_policies.clone_from(&ruled.policies);
-            of_links.clone_from(&ruled.links);
-            forbids_removed.clone_from(&ruled.forbids_removed);
-            let Tally { policies, links_added, links_removed, .. } = ruled.tally;
-            tally = Tally { policies, links_added, links_removed, ..tally };
-        }
-        tally.links_added += tallied.added;
-        tally.links_removed += tallied.removed;
-        let snapshot = before.after(draft.commit(), grants, ruled, revision);
-        if tells && (!snapshot.grants.is(&before.grants) || !before.has_policies_of(&snapshot)) {
-            let gone = before.made_forbids_gone(&snapshot);
-            if !gone.is_empty() {
-                forbids_removed.extend(gone);
-                forbids_removed.sort_unstable();
-            }
-        }
-        warnings.extend(data::keep_rules(before, &snapshot, &touched, stop)?);
-        Ok(Changed {
-            snapshot,
-            changed,
-            tally,
-            warnings,
-            entities,
-            policies: of_policies,
-            links: of_links,
-            forbids_removed,
-            touched: kept,
-        })
-    }
-
-    /// Finds what is wrong with policies and links, too, where something is wrong with entities. What is made is not used.
-    fn look_at_rules(&mut self) {
-        let rules = std::mem::take(&mut self.rules);
-        if rules.is_empty() {
-            return;
-        }
-        let from_data = DataLinks::as_before(self.before);
-        let looked = rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop);
-        if let Err(Refused::Invalid(found)) = looked {
-            found.into_iter().for_each(|problem| self.problems.push(problem));
-        }
-    }
-
-    /// Checks what the changes can have broken, and says which change did it.
-    fn check_hierarchy(&mut self) {
-        let present = |id: &EntityId| self.draft.record(*id).is_present();
-        let written: Vec<EntityId> = self.touched.keys().copied().filter(present).collect();
-        if let Err(fault) = self.draft.check_changed(&written, self.checks.limits) {
-            let (at, message) = load::explain(&fault, &self.draft, self.checks.limits);
-            let all = fault.entities();
-            let place = self.touched.get(&at).or_else(|| all.iter().find_map(|id| self.touched.get(id)));
-            let pointer = place.map_or_else(|| "/changes".to_owned(), |place| place.pointer(""));
-            self.problems.push(Diagnostic::error(pointer, message));
-        }
     }
 }
 

@@ -92,7 +92,7 @@ impl Snapshot {
             }
             Edit::Delete(uid) => entity(old_store, uid) != entity(&self.store, uid),
             Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) => {
-                let text = |site: Option<&crate::policies::Site>| site.map(|site| site.text().to_owned());
+                let text = |site: Option<&crate::site::Site>| site.map(|site| site.text().to_owned());
                 text(old_rules.policy(id)) != text(new_rules.policy(id))
             }
             Edit::PutLink(link) => differ(old_rules.link(&link.link_id), new_rules.link(&link.link_id)),

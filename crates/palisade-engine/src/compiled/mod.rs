@@ -33,7 +33,6 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint as Constraint};
 
 use crate::broken::broken;
-use crate::data_rules::Reads;
 use crate::ids::{EntityId, NameId, PolicyIx, ProgramIx};
 use crate::model::PolicyId;
 use crate::shared::{List, Map, Set};
@@ -53,7 +52,7 @@ use index::{Index, Scopes};
 use misses::Misses;
 use plan::Plans;
 use program::{Pool, Program};
-use reach::Reach;
+pub(crate) use reach::Reach;
 
 /// What must hold beside the scope.
 #[derive(Debug, Clone, Copy)]
@@ -161,9 +160,8 @@ impl CompiledSet {
     }
 
     /// What the conditions read.
-    pub(crate) fn reads(&self) -> Reads<'_> {
-        let Reach { names, entities, tags, depth } = &*self.reach;
-        Reads { names, entities, tags: *tags, depth: *depth }
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The policies that only the reference can evaluate.

@@ -145,7 +145,7 @@ impl<'d> Compiling<'d> {
             Ok(program) => {
                 let at = match self.set.free_programs.pop() {
                     Some(at) => at,
-                    None => ProgramIx::next(self.set.programs.len())?,
+                    None => ProgramIx::next(self.set.programs.len()).ok_or(TooLarge)?,
                 };
                 match self.set.programs.get_mut(at.index()) {
                     Some(place) => *place = program,
@@ -175,7 +175,7 @@ impl<'d> Compiling<'d> {
         let set = &mut self.set;
         let position = match set.free.pop() {
             Some(position) => position,
-            None => PolicyIx::next(set.entries.len())?,
+            None => PolicyIx::next(set.entries.len()).ok_or(TooLarge)?,
         };
         if let Some(changes) = &mut self.changes {
             set.index.file(position, &entry.scopes);

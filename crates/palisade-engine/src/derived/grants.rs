@@ -139,7 +139,7 @@ impl Grants {
     }
 
     /// The grants whose links another may lack, of those that have a link of some `templates`; nothing if all of them may.
-    pub(super) fn apart_from(&self, other: &Self, templates: &[TemplateIx]) -> Option<Vec<Grant>> {
+    pub(crate) fn apart_from(&self, other: &Self, templates: &[TemplateIx]) -> Option<Vec<Grant>> {
         let names = |set: &Templates| templates.iter().any(|template| set.known.binary_search(template).is_ok());
         let has = |grant: &Grant| names(self.set(set_key(grant.declaration, grant.holder)));
         let changed = |(key, set): &(u64, &Templates)| {

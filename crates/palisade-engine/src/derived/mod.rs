@@ -4,7 +4,7 @@
 //! grant: what fills the slots, and who names the templates. It is a function of the declarations and of the entities on
 //! their paths, so what a change unmakes is found by asking what the entity made before it. Grants are filed under what
 //! fills their slots, and the templates that a role names are kept once for all grants of it (`grants.rs`); the text of a
-//! link is made where it is shown (`ask.rs`).
+//! link is made where it is shown (`ask.rs`, `made.rs`).
 //!
 //! Never knows policies: whether a name is a template's is for the set to say.
 
@@ -18,13 +18,16 @@ mod path;
 mod pending;
 mod shards;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::broken::broken;
+use crate::cedar::utf8;
 use crate::export;
 use crate::ids::{DeclarationIx, EntityId, TypeId};
-use crate::model::{Diagnostic, Link, Missing, Written};
+use crate::model::{Diagnostic, Link, Missing, Uid, Written};
 use crate::schema::Type;
 use crate::store::{Draft, Entity, Records, Store, Symbols};
 use crate::value::Val;
@@ -243,7 +246,7 @@ impl Checked {
 
     /// The templates that a holder names, each once.
     pub(crate) fn names(&self, records: &impl Records, holder: EntityId) -> Vec<Arc<str>> {
-        let text = |name: &[u8]| -> Arc<str> { crate::cedar::utf8(name).into() };
+        let text = |name: &[u8]| -> Arc<str> { utf8(name).into() };
         match &self.template {
             Named::Fixed(name) => vec![name.clone()],
             Named::Path(path) => match path.read(records, holder) {
@@ -332,18 +335,27 @@ impl Declared {
         let uid = |id: EntityId| export::uid_of(records, id).to_string();
         Link {
             template_id: template.to_owned(),
-            link_id: self.link_id(grant.declaration, template, &uid(grant.entity)),
+            link_id: self.link_id(grant, template, records),
             args: slots.map(|(slot, id)| (slot.to_owned(), uid(id))).collect(),
             written: Some(declaration.place.clone()),
         }
     }
 
-    /// The id of the link of a template that an entity makes.
-    pub(crate) fn link_id(&self, declaration: DeclarationIx, template: &str, entity: &str) -> String {
-        match &self.at(declaration).id {
-            Some(id) => format!("{template}@{id}@{entity}"),
-            None => format!("{template}@{entity}"),
+    /// The id of the link that a grant makes of a template.
+    pub(crate) fn link_id(&self, grant: &Grant, template: &str, records: &impl Records) -> String {
+        let Some(record) = records.record_of(grant.entity) else { broken("a link of an entity that was never named") };
+        let id = utf8(record.id());
+        let type_name = records.names().type_name(records.type_of_id(grant.entity));
+        let mut text = String::with_capacity(template.len() + type_name.len() + id.len() + 16);
+        text.push_str(template);
+        if let Some(label) = &self.at(grant.declaration).id {
+            text.push('@');
+            text.push_str(label);
         }
+        let uid = Uid { type_name: Cow::Borrowed(type_name), id: Cow::Borrowed(id) };
+        // a text takes all that is written
+        let _ = write!(text, "@{uid}");
+        text
     }
 
     /// What an id of a link may be made of: declarations, and the text of the entity each, where it begins with `template`.

@@ -14,14 +14,15 @@ use super::edits::{Change, Target};
 use super::goals::{entity_json, sample};
 use super::scene::{Gave, shown};
 use super::search::Asked;
+use crate::cedar;
 use crate::derived::{Checked, Filed, Grant, Kind, MadeLink};
 use crate::export;
 use crate::ids::EntityId;
 use crate::layout::known;
 use crate::model::PolicyId;
 use crate::model::explanation::Truth;
-use crate::policies::{self, Kind as Sort};
 use crate::schema::{Members, Type};
+use crate::site::Kind as Sort;
 
 /// Templates that are looked at.
 const MOST_TEMPLATES: usize = 256;
@@ -434,7 +435,7 @@ impl Links<'_> {
         let names = std::iter::once("new".to_owned()).chain((2..MOST_ABOVE).map(|n| format!("new-{n}")));
         let uids = names.filter_map(|id| {
             let uid = crate::model::Uid::new(each.to_owned(), id).ok()?;
-            policies::entity_uid(&uid).ok().map(EntityUID::from)
+            cedar::entity_uid(&uid).ok().map(EntityUID::from)
         });
         uids.into_iter().find(|uid| !self.asked.scene.knows(uid))
     }
@@ -492,7 +493,7 @@ impl Links<'_> {
     fn uid(&self, id: EntityId) -> Option<EntityUID> {
         let store = &self.asked.snapshot.store;
         store.record(id)?;
-        policies::entity_uid(&export::uid_of(store, id)).ok().map(EntityUID::from)
+        cedar::entity_uid(&export::uid_of(store, id)).ok().map(EntityUID::from)
     }
 
     fn id(&self, uid: &EntityUID) -> Option<EntityId> {

@@ -9,12 +9,12 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 
 use crate::broken::broken;
+use crate::cedar;
 use crate::cedar::utf8;
 use crate::ids::EntityId;
 use crate::layout::known;
 use crate::model::bounds::{MAX_EXPLANATION, cut};
 use crate::model::explanation::{HierarchyPath, Truth};
-use crate::policies;
 use crate::snapshot::Snapshot;
 
 /// Entities that are looked at to find one way up the hierarchy.
@@ -145,7 +145,7 @@ impl<'s> Scene<'s> {
         let store = &self.snapshot.store;
         let type_name = store.symbols().type_name(store.type_of(id)).to_string();
         let uid = crate::model::Uid::new(type_name, utf8(store.record(id)?.id()).to_owned()).ok()?;
-        policies::entity_uid(&uid).ok().map(EntityUID::from)
+        cedar::entity_uid(&uid).ok().map(EntityUID::from)
     }
 
     fn stored_parents(&self, uid: &EntityUID) -> Vec<EntityUID> {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::named::Named;
 use super::near::Near;
-use super::{MAX_LISTED, MAX_NAMES, Subject, listed, uid};
+use super::{MAX_WARNINGS, Subject, listed, uid};
 use crate::derived::Declared;
 use crate::ids::{EntityId, NameId, TypeId};
 use crate::model::Diagnostic;
+use crate::policies::named::MAX_NAMES;
+use crate::policies::named::Named;
 use crate::schema::{Members, Type};
 use crate::store::{Entity, Store};
 
@@ -52,7 +53,7 @@ pub(super) fn dangling(subject: &Subject<'_>, near: &mut Near<'_>) -> Vec<Diagno
     let mut found: Vec<(EntityId, Dangling)> = found.into_iter().collect();
     found.sort_by_key(|(to, dangling)| (dangling.from, *to));
     let total = found.len() + unkept;
-    found.truncate(MAX_LISTED);
+    found.truncate(MAX_WARNINGS);
     let warn = |(to, Dangling { from, role, more }): &(EntityId, Dangling)| {
         let (from_name, to) = (near.name(*from), near.name(*to));
         let what = match role {

@@ -21,7 +21,6 @@ use crate::broken::broken;
 use crate::cedar;
 use crate::decode::{Decoder, uid_parts};
 use crate::diagnose;
-use crate::entities::name_of;
 use crate::ids::EntityId;
 use crate::layout::{Layout, is_action_type};
 use crate::load::actions::Brought;
@@ -146,6 +145,15 @@ pub(super) fn read_by_cedar(value: &Value<'_>, schema: Option<&SchemaModel>) -> 
         found.push(misfit::of_cedar(value, said));
     }
     Err(found)
+}
+
+/// What to call an entity that cannot be read, before what is wrong with it.
+pub(crate) fn name_of(value: &Value<'_>) -> String {
+    match value.get("uid").map(|uid| crate::model::request::uid_member(uid.clone(), "")) {
+        Some(Ok(uid)) => format!("entity `{uid}`: "),
+        Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// A fault in words, and the entity to point at.

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::EntityId;
 use crate::load::read::Flaw;
 use crate::model::place::{Spot, locate};
-use crate::model::{Diagnostic, Document, plural};
+use crate::model::{Diagnostic, Document, MAX_LISTED, plural};
 
 /// How many problems are worth listing; the rest is counted.
-const MAX_PROBLEMS: usize = 100;
 
 /// How many are looked for: a broken file of a million lines need not be read to its end with the slow reader.
-const ENOUGH: usize = 10 * MAX_PROBLEMS;
+const ENOUGH: usize = 10 * MAX_LISTED;
 
 /// Where something stands: the document's number in the upper 16 bits, the byte in the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,7 +122,7 @@ impl Problems {
 
     /// Whether there are more than will be listed.
     pub(crate) fn are_many(&self) -> bool {
-        self.0.len() > MAX_PROBLEMS
+        self.0.len() > MAX_LISTED
     }
 
     /// Forgets all but the first ones.
@@ -145,8 +144,8 @@ impl Problems {
             return Ok(());
         }
         let least = if self.enough() { "at least " } else { "" };
-        let more = self.0.len().saturating_sub(MAX_PROBLEMS);
-        self.0.truncate(MAX_PROBLEMS);
+        let more = self.0.len().saturating_sub(MAX_LISTED);
+        self.0.truncate(MAX_LISTED);
         let mut wanted: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
         for place in self.0.iter().flat_map(|problem| [problem.at, problem.refers]).flatten() {
             wanted.entry(place.document()).or_default().insert(place.offset());

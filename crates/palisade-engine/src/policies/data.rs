@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
+use crate::cedar::entity_uid;
 use crate::derived::{All, Checked, Declared, Finding, Grant, Grants, Maker};
 use crate::ids::{EntityId, TemplateIx};
-use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, Written, hint};
-use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::model::{Bundle, Diagnostic, Link, MAX_LISTED, Missing, PolicyId, Uid, Written, hint};
+use crate::policies::{Builder, Policies, abandoned, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
+use crate::site::{Kind, Site};
 use crate::snapshot::Loaded;
 use crate::store::Draft;
 
@@ -165,8 +167,8 @@ impl Policies {
             let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
             at.warning().policy(&***id).help(help)
         };
-        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
-        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+        let mut warnings: Vec<_> = found.iter().take(MAX_LISTED).map(warn).collect();
+        if let Some(more) = found.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
             warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
         }
         warnings
@@ -239,7 +241,7 @@ impl Builder<'_, '_> {
         match declaration.missing {
             Missing::Refuse => self.problems.push(found.help(HELP)),
             // the first ones are enough to see what is wrong
-            Missing::Warn if self.work.warnings.len() < MAX_PROBLEMS => {
+            Missing::Warn if self.work.warnings.len() < MAX_LISTED => {
                 self.work
                     .warnings
                     .push(found.warning().help("there is no link; add the template, or correct the name"));

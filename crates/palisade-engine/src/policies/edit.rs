@@ -7,8 +7,9 @@ use crate::broken::broken;
 use crate::derived::Declared;
 use crate::model::{Diagnostic, Link, PolicyId, PolicyText};
 use crate::policies::about::tree;
-use crate::policies::{Builder, Kind, Linked, NewLink, Policies, Site, Work, abandoned};
+use crate::policies::{Builder, Linked, NewLink, Policies, Work, abandoned};
 use crate::settings::Limits;
+use crate::site::{Kind, Site};
 
 /// What to do to a set.
 #[derive(Debug, Default)]

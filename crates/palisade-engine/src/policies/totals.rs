@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::ids::LinkIx;
 #[cfg(test)]
 use crate::policies::Linked;
-use crate::policies::{Kind, Policies, Site};
+use crate::policies::Policies;
+use crate::site::{Kind, Site};
 
 /// Counts over a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::misfit::Step;
-use crate::model::{Diagnostic, closest};
-use crate::policies::MAX_PROBLEMS;
+use crate::model::Step;
+use crate::model::{Diagnostic, MAX_LISTED, closest};
 use crate::schema::references::offset;
 
 const NAMESPACE: &[&str] = &["commonTypes", "entityTypes", "actions", "annotations"];
@@ -43,7 +42,7 @@ pub(super) fn unknown(origin: &str, text: &str, schema: &mut Value) -> Vec<Diagn
             None => found,
         }
     };
-    walk.found.into_iter().take(MAX_PROBLEMS).map(at_place).collect()
+    walk.found.into_iter().take(MAX_LISTED).map(at_place).collect()
 }
 
 struct Walk {

@@ -11,8 +11,8 @@ use cedar_policy_core::parser::Loc;
 use cedar_policy_core::validator::RawName;
 use cedar_policy_core::validator::json_schema::{EntityTypeKind, Fragment, NamespaceDefinition, Type, TypeVariant};
 
-use crate::misfit::{Misfit, Step};
 use crate::model::json::without_byte_order_mark;
+use crate::model::way::{self, Step};
 use crate::schema::faults;
 use crate::schema::readable::Readable;
 
@@ -118,7 +118,7 @@ pub(super) fn offset(text: &str, place: Vec<Step>) -> Option<usize> {
     if !written.starts_with('{') {
         return None;
     }
-    let at = Misfit { message: String::new(), place, is_missing: false }.offset(written)?;
+    let at = way::offset(written, &place)?;
     Some(at + text.len() - written.len())
 }
 

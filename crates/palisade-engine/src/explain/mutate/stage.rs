@@ -14,7 +14,8 @@ use super::links::Swap;
 use super::{Made, Mutants, Standing};
 use crate::compiled;
 use crate::model::{AccessRequest, PolicyId, RequestError};
-use crate::policies::{Kind, Parsing};
+use crate::policies::Parsing;
+use crate::site::Kind;
 use crate::snapshot::Snapshot;
 
 /// Up to so many entities are kept as Cedar's own beside ours: then a request costs the least.
