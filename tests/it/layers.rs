@@ -273,12 +273,11 @@ fn modules_name_only_what_stands_before_them() {
 
 /// The files of the engine that name `cedar_policy_core`, Cedar's own trees: they move with each of its releases. A new one
 /// asks another file of this list instead. The list may become shorter, and never longer.
-const NAME_CEDARS_TREES: [&str; 53] = [
+const NAME_CEDARS_TREES: [&str; 52] = [
     "cedar.rs",
     "compiled/candidates.rs",
     "compiled/compile.rs",
     "compiled/decide.rs",
-    "compiled/mod.rs",
     "compiled/reach.rs",
     "compiled/set.rs",
     "compiled/slice.rs",

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::candidates::Lineage;
 use super::env::Env;
-use super::index::{Actions, Scope, Scopes};
+use super::index::{Actions, Scopes};
 use super::misses::{Distance, Lineages};
 use super::{CompiledSet, Condition};
 use crate::broken::broken;
@@ -122,14 +122,9 @@ impl Forms {
 impl Form {
     /// The scope of a link.
     fn bound(&self, slots: [EntityId; 2]) -> Scopes {
-        let bind = |scope: Scope, slot: EntityId| match scope {
-            Scope::Is(EntityId::NONE) => Scope::Is(slot),
-            Scope::In(EntityId::NONE) => Scope::In(slot),
-            Scope::TypeIn(ty, EntityId::NONE) => Scope::TypeIn(ty, slot),
-            scope => scope,
-        };
+        // the action's part does not depend on them, and was looked at
         let Scopes { principal, resource, .. } = self.scopes;
-        Scopes { principal: bind(principal, slots[0]), action: Actions::Any, resource: bind(resource, slots[1]) }
+        Scopes { principal: principal.filled(slots[0]), action: Actions::Any, resource: resource.filled(slots[1]) }
     }
 }
 

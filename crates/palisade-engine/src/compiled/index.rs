@@ -34,6 +34,19 @@ pub(super) enum Scope {
     TypeIn(TypeId, EntityId),
 }
 
+impl Scope {
+    /// With what fills the slot of a template, in place of [`EntityId::NONE`].
+    #[inline]
+    pub(super) fn filled(self, slot: EntityId) -> Self {
+        match self {
+            Self::Is(EntityId::NONE) => Self::Is(slot),
+            Self::In(EntityId::NONE) => Self::In(slot),
+            Self::TypeIn(ty, EntityId::NONE) => Self::TypeIn(ty, slot),
+            scope => scope,
+        }
+    }
+}
+
 /// A constraint on the action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Actions {
@@ -57,6 +70,15 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
+    /// The scope of a link of a template.
+    pub(super) fn bound(&self, [principal, resource]: [EntityId; 2]) -> Self {
+        Self {
+            principal: self.principal.filled(principal),
+            action: self.action.clone(),
+            resource: self.resource.filled(resource),
+        }
+    }
+
     /// Whether the action is `in []`, in which none is.
     fn never_hold(&self) -> bool {
         matches!(&self.action, Actions::In(ids) if ids.is_empty())

@@ -30,8 +30,6 @@ mod slice;
 
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint as Constraint};
-
 use crate::broken::broken;
 use crate::ids::{EntityId, NameId, PolicyIx, ProgramIx};
 use crate::model::PolicyId;
@@ -110,10 +108,11 @@ pub(crate) struct CompiledSet {
 /// What links take over from their template.
 #[derive(Debug)]
 struct Pattern {
-    principal: Constraint,
-    action: ActionConstraint,
-    resource: Constraint,
+    /// With [`EntityId::NONE`] where there is a slot.
+    scopes: Scopes,
     condition: Condition,
+    /// A member of the context without which the condition is false.
+    needs: Option<NameId>,
     forbids: bool,
 }
 

@@ -15,7 +15,7 @@ use super::misses::{Misses, Refiled};
 use super::program::Op;
 use super::{CompiledSet, Condition, Entry, Pattern};
 use crate::broken::broken;
-use crate::ids::{EntityId, NameId, PolicyIx, ProgramIx};
+use crate::ids::{EntityId, PolicyIx, ProgramIx};
 use crate::layout::intern;
 use crate::model::PolicyId;
 use crate::store::{Draft, PairEdits, Pairs, pair};
@@ -103,26 +103,34 @@ impl<'d> Compiling<'d> {
             self.overflowed = true;
             return;
         };
-        let pattern = Pattern {
-            principal: template.principal_constraint().as_inner().clone(),
-            action: template.action_constraint().clone(),
-            resource: template.resource_constraint().as_inner().clone(),
-            condition,
-            forbids: template.effect() == ast::Effect::Forbid,
-        };
-        if template.is_static() {
-            self.overflowed |= self.enter(&pattern, id, &HashMap::new()).is_err();
-        } else {
-            self.overflowed |= self.form(&pattern, id).is_err();
-            self.set.templates.insert(id.clone(), Arc::new(pattern));
-        }
+        self.overflowed |=
+            self.pattern(template, condition).and_then(|pattern| self.add(pattern, template, id)).is_err();
     }
 
-    /// Compiles a template for the grants of the data.
-    fn form(&mut self, pattern: &Pattern, id: &PolicyId) -> Result<(), TooLarge> {
-        let (scopes, needs) = self.scopes(pattern, [EntityId::NONE; 2])?;
-        let Pattern { condition, forbids, .. } = *pattern;
+    /// What a policy or template asks for, its slots left open.
+    fn pattern(&mut self, template: &ast::Template, condition: Condition) -> Result<Pattern, TooLarge> {
+        let draft = &mut *self.compiler.draft;
+        let scopes = Scopes {
+            principal: scope(template.principal_constraint().as_inner(), draft)?,
+            action: actions(template.action_constraint(), draft)?,
+            resource: scope(template.resource_constraint().as_inner(), draft)?,
+        };
+        let needs = match condition {
+            Condition::Program(program) => self.set.program(program).needs_in_context(),
+            Condition::Always | Condition::Reference => None,
+        };
+        Ok(Pattern { scopes, condition, needs, forbids: template.effect() == ast::Effect::Forbid })
+    }
+
+    /// Files a policy, or keeps a template: for its links, and for the grants of the data.
+    fn add(&mut self, pattern: Pattern, template: &ast::Template, id: &PolicyId) -> Result<(), TooLarge> {
+        if template.is_static() {
+            return self.enter(&pattern, id, &HashMap::new());
+        }
+        let Pattern { condition, needs, forbids, .. } = pattern;
+        let scopes = pattern.scopes.clone();
         Arc::make_mut(&mut self.set.forms).put(Form { scopes, condition, needs, forbids, id: id.clone() });
+        self.set.templates.insert(id.clone(), Arc::new(pattern));
         Ok(())
     }
 
@@ -169,8 +177,8 @@ impl<'d> Compiling<'d> {
                 *place = intern(uid, self.compiler.draft)?;
             }
         }
-        let (scopes, needs) = self.scopes(pattern, slots)?;
-        let (condition, forbids) = (pattern.condition, pattern.forbids);
+        let Pattern { condition, needs, forbids, .. } = *pattern;
+        let scopes = pattern.scopes.bound(slots);
         let entry = Entry { scopes, condition, needs, forbids, slots, id: id.clone() };
         let set = &mut self.set;
         let position = match set.free.pop() {
@@ -187,20 +195,6 @@ impl<'d> Compiling<'d> {
             None => set.entries.push(entry),
         }
         Ok(())
-    }
-
-    /// The scope of a policy, and what its context must have.
-    fn scopes(&mut self, pattern: &Pattern, slots: [EntityId; 2]) -> Result<(Scopes, Option<NameId>), TooLarge> {
-        let scopes = Scopes {
-            principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
-            action: actions(&pattern.action, self.compiler.draft)?,
-            resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
-        };
-        let needs = match pattern.condition {
-            Condition::Program(program) => self.set.program(program).needs_in_context(),
-            Condition::Always | Condition::Reference => None,
-        };
-        Ok((scopes, needs))
     }
 
     /// The set.
@@ -269,10 +263,11 @@ impl Entry {
     }
 }
 
-fn scope(constraint: &Constraint, slot: EntityId, draft: &mut Draft) -> Result<Scope, TooLarge> {
+/// The scope that a constraint is, with [`EntityId::NONE`] for a slot.
+fn scope(constraint: &Constraint, draft: &mut Draft) -> Result<Scope, TooLarge> {
     let mut entity = |reference: &EntityReference| match reference {
         EntityReference::EUID(uid) => intern(uid, draft),
-        EntityReference::Slot(_) => Ok(slot),
+        EntityReference::Slot(_) => Ok(EntityId::NONE),
     };
     Ok(match constraint {
         Constraint::Any => Scope::Any,

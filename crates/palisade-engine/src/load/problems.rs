@@ -7,8 +7,6 @@ use crate::load::read::Flaw;
 use crate::model::place::{Spot, locate};
 use crate::model::{Diagnostic, Document, MAX_LISTED, plural};
 
-/// How many problems are worth listing; the rest is counted.
-
 /// How many are looked for: a broken file of a million lines need not be read to its end with the slow reader.
 const ENOUGH: usize = 10 * MAX_LISTED;
 

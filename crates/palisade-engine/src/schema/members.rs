@@ -37,7 +37,7 @@ pub(super) fn unknown(origin: &str, text: &str, schema: &mut Value) -> Vec<Diagn
     });
     let at_place = |(place, message, help): (Vec<Step>, String, Option<String>)| {
         let found = Diagnostic { help, ..Diagnostic::error(origin, message) };
-        match offset(text, place) {
+        match offset(text, &place) {
             Some(at) => found.at(text, at),
             None => found,
         }
