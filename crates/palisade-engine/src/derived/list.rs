@@ -132,15 +132,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn is_what_a_plain_list_is_after_any_edits() {
         let (mut plain, mut list): (BTreeMap<(EntityId, DeclarationIx), Filed>, Option<List>) = (BTreeMap::new(), None);
-        let mut state = 3_u64;
-        let mut roll = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % n
-        };
+        let mut dice = Dice(3);
+        let mut roll = |n: u64| dice.draw(n);
         for round in 0..600 {
             let before = (plain.clone(), list.clone());
             let edits: BTreeMap<(EntityId, DeclarationIx), Option<Filed>> = (0..roll(40))

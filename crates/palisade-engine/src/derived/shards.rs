@@ -104,15 +104,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn is_what_a_plain_map_is_and_copies_stay_as_they_were() {
         let (mut plain, mut map) = (BTreeMap::new(), Shards::default());
         let mut before = (plain.clone(), map.clone());
-        let mut state = 5_u64;
+        let mut dice = Dice(5);
         for round in 0..20_000_u64 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let (key, add) = (state >> 33 & 0xfff, round < 12_000 || state >> 20 & 3 == 0);
+            let (key, add) = (dice.draw(4_096), round < 12_000 || dice.draw(4) == 0);
             let known = plain.get(&key).copied();
             map.edit(key, |value| {
                 assert_eq!(value.copied(), known);

@@ -170,14 +170,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn is_what_a_plain_set_is_after_any_edits() {
-        let mut state = 7_u64;
-        let mut roll = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % n
-        };
+        let mut dice = Dice(7);
+        let mut roll = |n: u64| dice.draw(n);
         for (targets, referrers, edits, rounds) in [(3, 40, 5, 200), (5, 3_000, 40, 300), (2_000, 50, 3_000, 40)] {
             let (mut plain, mut set) = (BTreeSet::new(), Referrers::default());
             let mut before = (plain.clone(), set.clone());

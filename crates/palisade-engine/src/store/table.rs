@@ -278,6 +278,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn finds_what_was_inserted_in_every_copy() {
@@ -311,10 +312,9 @@ mod tests {
             table.find(ty, text, |found| found == id)
         };
         let mut table = Table::default();
-        let (mut there, mut state, mut copies) = (std::collections::BTreeSet::new(), 9_u64, Vec::new());
+        let (mut there, mut dice, mut copies) = (std::collections::BTreeSet::new(), Dice(9), Vec::new());
         for round in 0..60_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let id = EntityId::from_raw((state >> 33) as u32 % 6_000);
+            let id = EntityId::from_raw(dice.draw(6_000) as u32);
             let (ty, text) = uid(id);
             if there.remove(&id) {
                 table.remove(ty, text, id, &uid);

@@ -7,6 +7,7 @@ use crate::derived::{Filed, Kind, List, MadeLink};
 use crate::ids::{DeclarationIx, EntityId, TemplateIx};
 use crate::model::Link;
 use crate::tests::changes::{check_referrers, stored};
+use crate::tests::dice::Dice;
 use crate::{EngineKind, KeptTrees};
 
 const DECLARED: [&str; 4] = [
@@ -40,14 +41,7 @@ pub(super) struct World {
     templates: BTreeMap<&'static str, &'static str>,
 }
 
-pub(super) struct Dice(pub u64);
-
 impl Dice {
-    pub(super) fn roll(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % n as u64) as usize
-    }
-
     fn maybe(&mut self, n: usize) -> Option<usize> {
         (self.roll(4) > 0).then(|| self.roll(n))
     }
