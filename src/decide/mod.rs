@@ -273,10 +273,7 @@ impl Pdp {
         deadline: Instant,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
-        match self.check_at_once(snapshot, request, now, call, None) {
-            AtOnce::Done(result) => result,
-            other => Box::pin(self.check_later(other, snapshot, request, now, (deadline, true), call)).await,
-        }
+        self.check_next(snapshot, None, request, now, deadline, call).await
     }
 
     /// The same of a request that comes after others, if `next` says so.

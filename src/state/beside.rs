@@ -13,10 +13,10 @@ use crate::state::loads::{Built, follow, prepare, rebase};
 use crate::state::memory::give_back_freed;
 use crate::state::rules::LoadRules;
 use crate::state::since::{Things, Watching};
-use crate::state::writer::{Command, Order};
+use crate::state::writer::{Command, Order, isolated};
 use crate::state::{Origin, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, Edit, Revision, Transaction};
+use palisade_engine::model::{Bundle, Diagnostic, Digest, Edit, Revision, Transaction};
 use palisade_engine::{Changed, EngineSettings, Footprint, Observers, Snapshot};
 use palisade_journal::AheadId;
 
@@ -61,7 +61,7 @@ pub(super) struct Builder {
 
 /// A bundle on its way.
 pub(super) struct Load {
-    pub(super) command: Command,
+    pub(super) command: Command<Bundle>,
     /// Of the bundle, once it is known.
     pub(super) digest: Option<Digest>,
     /// What it became, unless it is what serves.
@@ -80,7 +80,7 @@ pub(super) struct Load {
 
 /// A transaction that is large, on its way.
 pub(super) struct Bulk {
-    pub(super) command: Command,
+    pub(super) command: Command<Transaction>,
     pub(super) made: Option<Made>,
     /// Its records, where they were written ahead.
     pub(super) ahead: Option<AheadId>,
@@ -105,12 +105,16 @@ pub(super) fn is_large(transaction: &Transaction) -> bool {
             // policies are validated, those that come back too, and with an entity others may go
             Edit::PutPolicy { .. } | Edit::RevertPolicy(_) | Edit::DeleteSubtree(_) => true,
             Edit::Delete(_) => follows,
-            _ => false,
+            Edit::Upsert(_) | Edit::Update(_) | Edit::Revert(_) | Edit::Expect { .. } => false,
+            // one policy is linked, and its template is not validated again
+            Edit::PutLink(_) | Edit::DeleteLink(_) | Edit::RevertLink(_) => false,
+            // policies that go are not read
+            Edit::DeletePolicy(_) => false,
         })
 }
 
 impl Load {
-    pub(super) fn new(command: Command) -> Box<Self> {
+    pub(super) fn new(command: Command<Bundle>) -> Box<Self> {
         Box::new(Self {
             command,
             digest: None,
@@ -126,7 +130,7 @@ impl Load {
 }
 
 impl Bulk {
-    pub(super) fn new(command: Command) -> Box<Self> {
+    pub(super) fn new(command: Command<Transaction>) -> Box<Self> {
         Box::new(Self { command, made: None, ahead: None, rounds: 0, watching: None })
     }
 }
@@ -180,7 +184,13 @@ impl Builder {
 
     fn load(&self, loads: &mpsc::Receiver<Box<Load>>) {
         while let Ok(mut load) = loads.recv() {
-            self.bring_up(&mut load);
+            let brought = isolated(|| {
+                self.bring_up(&mut load);
+                Ok(())
+            });
+            if let Err(found) = brought {
+                load.built = Some(Err(found));
+            }
             self.hand_over(Order::Loaded(load));
         }
     }
@@ -206,7 +216,7 @@ impl Builder {
             *on = served.map(|served| served.snapshot.revision());
             return;
         }
-        let Change::Replace(bundle) = &mut command.submitted.change else { return };
+        let bundle = &mut command.submitted.change;
         let of_bundle = *digest.get_or_insert_with(|| Digest::of(bundle));
         if self.shared.serves.lock().unwrap_or_else(PoisonError::into_inner).contains(&Some(of_bundle)) {
             return;
@@ -288,7 +298,7 @@ impl Builder {
         }
         ahead.take().into_iter().for_each(|id| self.give_up_ahead(id));
         let submitted = &command.submitted;
-        let Change::Transaction(transaction) = &submitted.change else { return Ok(()) };
+        let transaction = &submitted.change;
         submitted.expected.iter().try_for_each(|expected| expected.check(Some(served)))?;
         let changed = group::transact(transaction, served, on, self.rules, &unwanted)?;
         let footprint = Footprint::of(transaction, &changed);

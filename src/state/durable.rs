@@ -225,8 +225,9 @@ impl Writer {
             Ok(put) => put,
             Err(error) => return unread(&error.to_string()),
         };
-        match self.upon(put, restored, restored.revision, Origin::Bundle, unwanted) {
-            Ok((put, _)) => forbids_removed(&put.snapshot, &built.snapshot),
+        let put = self.upon(put, restored, restored.revision, Origin::Bundle, unwanted);
+        match put.and_then(|(put, _)| isolated(|| Ok(forbids_removed(&put.snapshot, &built.snapshot)))) {
+            Ok(removed) => removed,
             Err(problems) => unread(&problems.first().map_or_else(String::new, |first| first.message.clone())),
         }
     }

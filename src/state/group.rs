@@ -18,7 +18,7 @@ use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
 use crate::telemetry::events;
-use palisade_engine::model::{Change, PolicyId, Refused, Revision, Transaction};
+use palisade_engine::model::{PolicyId, Refused, Revision, Transaction};
 use palisade_engine::{Changed, Footprint, Snapshot, Thing, Word, on_big_stack};
 use palisade_journal::Commit;
 
@@ -136,7 +136,11 @@ pub(super) fn bring_upon(
 impl Writer {
     /// Makes a transaction and, where they are committed, those that wait behind it. Gives the order that came next, if
     /// that is another.
-    pub(super) fn transactions(&mut self, first: Box<Command>, queue: &mpsc::Receiver<Order>) -> Option<Order> {
+    pub(super) fn transactions(
+        &mut self,
+        first: Box<Command<Transaction>>,
+        queue: &mpsc::Receiver<Order>,
+    ) -> Option<Order> {
         let served = self.shared.published.load_full();
         let revision = self.serving();
         let mut group = Group { served, revision, commits: Vec::new(), bytes: 0, staged: Vec::new() };
@@ -147,9 +151,7 @@ impl Writer {
                 break;
             }
             match queue.try_recv() {
-                Ok(Order::Change(command)) if is_small(&command) => {
-                    next = Some(command);
-                }
+                Ok(Order::Transact(command)) if is_small(&command) => next = Some(command),
                 Ok(other) => rest = Some(other),
                 Err(_) => {}
             }
@@ -158,7 +160,7 @@ impl Writer {
         rest
     }
 
-    fn stage(&mut self, command: Command, group: &mut Group) {
+    fn stage(&mut self, command: Command<Transaction>, group: &mut Group) {
         let Command { submitted, reply, at } = command;
         let Submitted { change, expected, held, dry_run, key, .. } = submitted;
         let shared = self.shared.clone();
@@ -166,15 +168,13 @@ impl Writer {
         let made = match change {
             _ if self.closed => Err(Rejected::Stopped),
             _ if unwanted() => Err(Rejected::Abandoned),
-            Change::Transaction(transaction) => {
+            transaction => {
                 let serves = group.served.as_ref().map(|published| &*published.snapshot);
                 match expected.iter().try_for_each(|expected| expected.check(serves)) {
                     Ok(()) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
                     Err(rejected) => Err(rejected),
                 }
             }
-            // these have a way of their own
-            Change::Replace(_) => Err(Rejected::Stopped),
         };
         drop(held);
         if matches!(made, Err(Rejected::Abandoned)) {
@@ -410,8 +410,8 @@ impl Writer {
 }
 
 /// Whether it is a transaction that is made at once.
-pub(super) fn is_small(command: &Command) -> bool {
-    matches!(&command.submitted.change, Change::Transaction(transaction) if !is_large(transaction))
+pub(super) fn is_small(command: &Command<Transaction>) -> bool {
+    !is_large(&command.submitted.change)
 }
 
 /// What a transaction touched and left to the base, by its name among what is hidden.

@@ -9,7 +9,7 @@ use crate::state::rules::{Had, forbids_removed, names_of};
 use crate::state::writer::{Command, Submitted, Writer, isolated, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Rejected};
 use crate::telemetry::{Work, events};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision, Tally};
+use palisade_engine::model::{Bundle, Diagnostic, Digest, PolicyId, Revision, Tally};
 use palisade_engine::{EngineSettings, Observers, Snapshot, Thing, on_big_stack};
 use palisade_routes::RouteTable;
 
@@ -74,26 +74,21 @@ impl Writer {
     fn replacement(&mut self, load: Load) {
         let Load { command, digest, built, kept, entities, same_as, .. } = load;
         let Command { submitted, reply, at } = command;
-        let Submitted { change, expected, origin, read_at, as_put, warnings, held, key, .. } = submitted;
+        let Submitted { change: bundle, expected, origin, read_at, as_put, warnings, held, key, .. } = submitted;
         let shared = self.shared.clone();
         let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
         let outcome = match read_at {
             _ if unwanted() || self.closed => {
-                self.beside.free((change, built), true);
+                self.beside.free((bundle, built), true);
                 Err(Rejected::Abandoned)
             }
             // the files may have been read before that change: their reader looks again
             Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => Err(Rejected::Superseded),
-            _ => match self.check(&expected).map(|()| change) {
-                Ok(Change::Replace(bundle)) => {
-                    let digest = digest.unwrap_or_else(|| Digest::of(&bundle));
-                    let parts = Parts { bundle, digest, built, kept, entities, same_as, as_put };
-                    self.replace(parts, (origin, at), warnings, key.as_ref(), &unwanted)
-                }
-                // these have a way of their own
-                Ok(Change::Transaction(_)) => Err(Rejected::Stopped),
-                Err(rejected) => Err(rejected),
-            },
+            _ => self.check(&expected).and_then(|()| {
+                let digest = digest.unwrap_or_else(|| Digest::of(&bundle));
+                let parts = Parts { bundle, digest, built, kept, entities, same_as, as_put };
+                self.replace(parts, (origin, at), warnings, key.as_ref(), &unwanted)
+            }),
         };
         drop(held);
         match &outcome {
@@ -183,7 +178,8 @@ impl Writer {
                 self.note_serves([serves[0], Some(digest)]);
                 return self.unchanged_kept(&current.snapshot, (origin, submitted), kept, key);
             }
-            built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
+            let removed = isolated(|| Ok(forbids_removed(&current.snapshot, &built.snapshot)));
+            built.forbids_removed = removed.map_err(|problems| self.refused(problems, origin))?;
         }
         built.warnings.splice(0..0, warnings);
         built.snapshot = built.snapshot.at(self.next_revision());

@@ -303,8 +303,17 @@ impl State {
         let Sent { change, expected, origin, dry_run, key } = sent;
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
         let (read_at, as_put, warnings) = (None, None, Vec::new());
-        let command = Submitted { change, expected, origin, read_at, as_put, warnings, held: Some(held), dry_run, key };
-        let answer = self.submit(command)?;
+        let held = Some(held);
+        let answer = match change {
+            Change::Replace(change) => self.submit(
+                Submitted { change, expected, origin, read_at, as_put, warnings, held, dry_run, key },
+                Order::Replace,
+            ),
+            Change::Transaction(change) => self.submit(
+                Submitted { change, expected, origin, read_at, as_put, warnings, held, dry_run, key },
+                Order::Transact,
+            ),
+        }?;
         Ok(async move { answer.await.unwrap_or(Err(Rejected::Stopped)) })
     }
 
@@ -387,26 +396,21 @@ impl State {
         acknowledged: u64,
         as_put: Option<bool>,
     ) -> Result<Applied, Rejected> {
-        let change = Change::Replace(bundle);
-        let (expected, origin, read_at) = (Vec::new(), Origin::Files, Some(acknowledged));
-        let answer = self.submit(Submitted {
-            change,
-            expected,
-            origin,
-            read_at,
-            as_put,
-            warnings,
-            held: None,
-            dry_run: false,
-            key: None,
-        })?;
+        let (change, expected, origin, read_at) = (bundle, Vec::new(), Origin::Files, Some(acknowledged));
+        let (held, dry_run, key) = (None, false, None);
+        let submitted = Submitted { change, expected, origin, read_at, as_put, warnings, held, dry_run, key };
+        let answer = self.submit(submitted, Order::Replace)?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
-    fn submit(&self, submitted: Submitted) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
+    fn submit<C>(
+        &self,
+        submitted: Submitted<C>,
+        order: impl FnOnce(Box<Command<C>>) -> Order,
+    ) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
         let (reply, answer) = oneshot::channel();
         let command = Command { submitted, reply, at: Instant::now() };
-        self.commands.send(Order::Change(Box::new(command))).map_err(|_| Rejected::Stopped)?;
+        self.commands.send(order(Box::new(command))).map_err(|_| Rejected::Stopped)?;
         Ok(answer)
     }
 

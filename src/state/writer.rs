@@ -19,7 +19,7 @@ use crate::state::rules::{Had, LoadRules};
 use crate::state::store::{Opened, Restored, Store};
 use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events, start_thread, supervised};
-use palisade_engine::model::{Change, Diagnostic, Digest, Revision, Tally};
+use palisade_engine::model::{Bundle, Diagnostic, Digest, Revision, Tally, Transaction};
 use palisade_engine::{EngineSettings, Observers};
 
 /// Cedar reads the values of changes, which may be nested.
@@ -27,8 +27,10 @@ const STACK: usize = 64 << 20;
 
 /// What the writer is asked to do.
 pub(super) enum Order {
-    /// Make a change.
-    Change(Box<Command>),
+    /// Make a transaction.
+    Transact(Box<Command<Transaction>>),
+    /// Replace everything.
+    Replace(Box<Command<Bundle>>),
     /// Publish a bundle that was built beside.
     Loaded(Box<Load>),
     /// Publish a transaction that was made beside.
@@ -42,9 +44,9 @@ pub(super) enum Order {
     Close(mpsc::SyncSender<()>),
 }
 
-/// A change on its way to the writer.
-pub(super) struct Command {
-    pub(super) submitted: Submitted,
+/// A change on its way to the writer: a transaction or a bundle. The two have ways of their own.
+pub(super) struct Command<C> {
+    pub(super) submitted: Submitted<C>,
     /// Closed once its sender has left.
     pub(super) reply: oneshot::Sender<Result<Applied, Rejected>>,
     /// When it was handed in.
@@ -52,8 +54,8 @@ pub(super) struct Command {
 }
 
 /// A change as it was handed in.
-pub(super) struct Submitted {
-    pub(super) change: Change,
+pub(super) struct Submitted<C> {
+    pub(super) change: C,
     /// What must serve when its turn has come.
     pub(super) expected: Vec<Expected>,
     pub(super) origin: Origin,
@@ -145,11 +147,9 @@ impl Writer {
         let mut next = None;
         while let Some(order) = next.take().or_else(|| self.wait(queue)) {
             match order {
-                Order::Change(command) if is_small(&command) => next = self.transactions(command, queue),
-                Order::Change(command) if matches!(command.submitted.change, Change::Transaction(_)) => {
-                    self.beside.bulk(Bulk::new(*command));
-                }
-                Order::Change(command) => self.begin_load(Load::new(*command)),
+                Order::Transact(command) if is_small(&command) => next = self.transactions(command, queue),
+                Order::Transact(command) => self.beside.bulk(Bulk::new(*command)),
+                Order::Replace(command) => self.begin_load(Load::new(*command)),
                 Order::Loaded(load) => self.loaded(load),
                 Order::Made(bulk) => self.made(bulk),
                 Order::Ahead(order) => self.ahead(order),

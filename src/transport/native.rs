@@ -10,12 +10,10 @@ use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::explain;
 use crate::transport::respond::{self, Answer, Problem};
+use crate::transport::trees::AT_ONCE;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::usual::{Batch, is_plain};
 use palisade_engine::model::{AccessRequest, Decision, Outcome, PolicyId, RequestError, Text, Value, hint};
-
-/// A batch of at most so many bytes is read into values at once, which takes less time than reading it twice.
-const AT_ONCE: usize = 512 << 10;
 
 /// `POST /v1/is_authorized`
 pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {

@@ -24,6 +24,10 @@ const MIDDLING: usize = 16 << 10;
 /// A body that is no larger needs no turn.
 const SMALL: usize = 512;
 
+/// A body with several requests that is no larger is read into values at once, which takes less time than reading it twice. Of
+/// a larger one a request is a tree at a time.
+pub(super) const AT_ONCE: usize = 512 << 10;
+
 /// How long a body waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 

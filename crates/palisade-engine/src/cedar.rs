@@ -1,8 +1,10 @@
 //! Between Cedar's own values and ours, for what only Cedar reads and for what only Cedar says.
 
 use std::collections::{BTreeMap, HashSet};
+use std::str::FromStr;
 use std::sync::Arc;
 
+use cedar_policy::EntityUid;
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::{EntityUID, Literal, PartialValue, RestrictedExpr, Value, ValueKind};
 use cedar_policy_core::extensions::Extensions;
@@ -10,7 +12,9 @@ use cedar_policy_core::extensions::Extensions;
 use crate::broken::broken;
 use crate::decode::Unsure;
 use crate::ext::{self, Ip};
+use crate::ids::{EntityId, NameId};
 use crate::layout::intern;
+use crate::model::Uid;
 use crate::store::{Draft, Entity, RecordHead, RecordParts};
 use crate::value::{Cell, Packer, Val};
 
@@ -75,7 +79,7 @@ pub(crate) fn pack_entity(
     packer: &mut Packer,
     draft: &mut Draft,
     is_schema_action: bool,
-) -> Result<u32, Unsure> {
+) -> Result<EntityId, Unsure> {
     let id = intern(entity.uid(), draft)?;
     let mut parents: Vec<&EntityUID> = entity.parents().collect();
     parents.sort_unstable();
@@ -109,7 +113,7 @@ pub(crate) struct Unpacker<U, N> {
     pub name: N,
 }
 
-impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
+impl<U: Fn(EntityId) -> EntityUID, N: Fn(NameId) -> Arc<str>> Unpacker<U, N> {
     /// One value.
     pub(crate) fn value(&self, value: Val<'_>) -> Value {
         match value {
@@ -137,7 +141,7 @@ impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
     }
 
     /// One entity with its closed set of ancestors.
-    pub(crate) fn entity(&self, uid: EntityUID, entity: Entity<'_>, ancestors: &[u32]) -> ast::Entity {
+    pub(crate) fn entity(&self, uid: EntityUID, entity: Entity<'_>, ancestors: &[EntityId]) -> ast::Entity {
         let record = entity.attributes();
         let mut attributes = Vec::new();
         for i in 0..record.len() {
@@ -174,6 +178,16 @@ fn call(function: &str, arguments: &[Value]) -> Value {
         Some(PartialValue::Value(value)) => value,
         Some(PartialValue::Residual(_)) | None => broken("a stored value that Cedar does not read"),
     }
+}
+
+/// Cedar's uid for ours.
+///
+/// # Errors
+/// If Cedar has no such type name.
+pub(crate) fn entity_uid(uid: &Uid<'_>) -> Result<EntityUid, String> {
+    let type_name = cedar_policy::EntityTypeName::from_str(&uid.type_name)
+        .map_err(|_| format!("`{}` is not an entity type name", uid.type_name))?;
+    Ok(EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*uid.id)))
 }
 
 #[cfg(test)]

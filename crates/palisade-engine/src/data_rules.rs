@@ -21,16 +21,18 @@ use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Template, Var};
 use crate::compiled::Compiling;
 use crate::derived::Declared;
 use crate::export;
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::layout::is_action_type;
 use crate::load::Places;
-use crate::model::{Bundle, DataRule, Diagnostic, Document, Level, PolicyNaming, PolicyText, SchemaText, hint};
+use crate::model::{
+    Bundle, DataRule, Diagnostic, Document, Level, MAX_LISTED, PolicyNaming, PolicyText, SchemaText, hint,
+};
 use crate::policies::{FromData, Policies, Work, abandoned};
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::snapshot::{Core, Loaded, Snapshot};
 use crate::store::{Draft, Entity, Store};
 use crate::validating::Validating;
-use crate::value::Val;
 use answers::{Answers, action_id};
 use parents::Parents;
 
@@ -40,19 +42,16 @@ const NAMESPACE: &str = "PalisadeDataRules";
 /// How many entities lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 8;
 
-/// How many broken rules are listed; the rest is counted.
-const LISTED: usize = 100;
-
 /// The rules of a bundle, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// The rules of each type.
-    of_type: HashMap<u32, Vec<Rule>>,
+    of_type: HashMap<TypeId, Vec<Rule>>,
     core: Arc<Core>,
     /// Whether one of them asks what is above an entity.
     climbs: bool,
     /// By the type of a parent the types whose rules ask about each parent of it.
-    asks_parents: HashMap<u32, HashSet<u32>>,
+    asks_parents: HashMap<TypeId, HashSet<TypeId>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +60,7 @@ struct Rule {
     message: String,
     level: Level,
     /// The type of the parents that it is asked about, one by one.
-    each_parent: Option<u32>,
+    each_parent: Option<TypeId>,
     parents: Vec<Parents>,
 }
 
@@ -69,7 +68,7 @@ struct Rule {
 #[derive(Debug)]
 pub(crate) struct Broken {
     /// The entity.
-    pub entity: u32,
+    pub entity: EntityId,
     /// The rule's code.
     code: Arc<str>,
     message: String,
@@ -175,8 +174,8 @@ impl Rules {
             sound: Arc::default(),
             fallbacks: Arc::new(AtomicU64::new(0)),
         };
-        let mut of_type: HashMap<u32, Vec<Rule>> = HashMap::new();
-        let mut asks_parents: HashMap<u32, HashSet<u32>> = HashMap::new();
+        let mut of_type: HashMap<TypeId, Vec<Rule>> = HashMap::new();
+        let mut asks_parents: HashMap<TypeId, HashSet<TypeId>> = HashMap::new();
         for rule in rules {
             let (code, message, level) = (rule.code.as_str().into(), rule.message.clone(), rule.level);
             let parents = Parents::of(rule, draft);
@@ -192,7 +191,7 @@ impl Rules {
 
     /// What rules say of the parents of entities of a type: the code of the rule, the type of the parents, and the attribute
     /// that names them.
-    pub(crate) fn parents_of(&self, ty: u32) -> impl Iterator<Item = (&str, u32, u32)> {
+    pub(crate) fn parents_of(&self, ty: TypeId) -> impl Iterator<Item = (&str, TypeId, NameId)> {
         let rules = self.of_type.get(&ty).into_iter().flatten().filter(|rule| rule.level == Level::Refuse);
         rules.flat_map(|rule| rule.parents.iter().map(|parents| (&*rule.code, parents.ty, parents.attribute)))
     }
@@ -204,11 +203,11 @@ impl Rules {
     pub(crate) fn broken(
         &self,
         store: &Store,
-        among: Option<BTreeSet<u32>>,
+        among: Option<BTreeSet<EntityId>>,
         stop: &dyn Fn() -> bool,
     ) -> Result<(Vec<Broken>, usize), Vec<Diagnostic>> {
         let asked = Snapshot::of_parts(self.core.clone(), store.clone());
-        let ids: Box<dyn Iterator<Item = u32>> = match among {
+        let ids: Box<dyn Iterator<Item = EntityId>> = match among {
             Some(among) => Box::new(among.into_iter()),
             None => Box::new(store.ids()),
         };
@@ -225,7 +224,7 @@ impl Rules {
                 let differ = rule.parents.iter().find_map(|parents| parents.differ(store, entity));
                 let Some(why) = wrong.or_else(|| differ.map(|differ| format!(" ({differ})"))) else { continue };
                 count += 1;
-                if found.len() < LISTED || rule.level == Level::Refuse && found.len() < 2 * LISTED {
+                if found.len() < MAX_LISTED || rule.level == Level::Refuse && found.len() < 2 * MAX_LISTED {
                     let message = format!("{}{why}", rule.message);
                     found.push(Broken { entity, code: rule.code.clone(), message, level: rule.level });
                 }
@@ -282,8 +281,13 @@ impl Rules {
     }
 
     /// The entities whose rules may be broken once these were written or removed; all where a rule names one of them.
-    pub(crate) fn affected(&self, before: &Store, now: &Store, touched: &BTreeSet<u32>) -> Option<BTreeSet<u32>> {
-        let reach = self.core.compiled.reads();
+    pub(crate) fn affected(
+        &self,
+        before: &Store,
+        now: &Store,
+        touched: &BTreeSet<EntityId>,
+    ) -> Option<BTreeSet<EntityId>> {
+        let reach = self.core.compiled.reach();
         let (mut open, mut seen) = (Vec::new(), BTreeSet::new());
         for id in touched {
             let (old, new) = (before.earlier(*id), now.entity(*id));
@@ -296,7 +300,7 @@ impl Rules {
             if seen.insert(*id) {
                 open.push(*id);
             }
-            let above = |entity: Option<Entity<'_>>| entity.map(|it| it.parents().collect::<BTreeSet<u32>>());
+            let above = |entity: Option<Entity<'_>>| entity.map(|it| it.parents().collect::<BTreeSet<EntityId>>());
             if self.climbs && above(old).unwrap_or_default() != above(new).unwrap_or_default() {
                 let mut below = vec![*id];
                 while let Some(at) = below.pop() {
@@ -314,7 +318,7 @@ impl Rules {
                 if reach.entities.contains(&at) {
                     return None;
                 }
-                let holders = now.referrers(at).filter(|id| now.entity(*id).is_some_and(|it| reach.reads(it, at)));
+                let holders = now.referrers(at).filter(|id| now.entity(*id).is_some_and(|it| reach.leads(it, at)));
                 next.extend(holders.filter(|holder| seen.insert(*holder)));
             }
             open = next;
@@ -333,7 +337,7 @@ impl Rules {
     }
 }
 
-fn is_in(entity: Entity<'_>, parent: u32) -> bool {
+fn is_in(entity: Entity<'_>, parent: EntityId) -> bool {
     entity.parents().any(|it| it == parent)
 }
 
@@ -478,28 +482,4 @@ fn other_variable(condition: &Expr, with_parent: bool) -> Option<&'static str> {
 fn asks_above(condition: &Expr) -> bool {
     let mut parts = condition.subexpressions();
     parts.any(|part| matches!(part.expr_kind(), ExprKind::BinaryApp { op: BinaryOp::In, .. }))
-}
-
-/// What rules read.
-pub(crate) struct Reads<'r> {
-    /// Attributes.
-    pub names: &'r HashSet<u32>,
-    /// Entities that they name.
-    pub entities: &'r HashSet<u32>,
-    /// Whether they read tags.
-    pub tags: bool,
-    /// The longest chain of reads.
-    pub depth: usize,
-}
-
-impl Reads<'_> {
-    /// Whether rules may come from an entity to another that it holds.
-    fn reads(&self, holder: Entity<'_>, held: u32) -> bool {
-        let (record, mut found) = (holder.attributes(), false);
-        let names = (0..record.len()).map(|i| record.get(i)).filter(|(name, _)| self.names.contains(name));
-        names.for_each(|(_, value)| value.entities(&mut |id| found |= id == held));
-        let tags = if self.tags { holder.tag_count() } else { 0 };
-        (0..tags).for_each(|i| Val::entities(holder.tag_at(i).1, &mut |id| found |= id == held));
-        found
-    }
 }

@@ -7,6 +7,7 @@ use cedar_policy_core::ast::Name;
 use smallvec::SmallVec;
 
 use crate::ext::{self, Ip};
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::layout::{Extension, Layout, RecordTy, Ty, is_action_type};
 use crate::model::Value;
 use crate::store::{Draft, RecordHead, RecordParts};
@@ -28,22 +29,22 @@ pub(crate) trait Resolver<'v> {
     ///
     /// # Errors
     /// If there is no room.
-    fn uid(&mut self, ty: u32, id: &'v str) -> Result<u32, Unsure>;
+    fn uid(&mut self, ty: TypeId, id: &'v str) -> Result<EntityId, Unsure>;
 
     /// The type called `name`, which must be a proper name.
     ///
     /// # Errors
     /// If Cedar would not take the name.
-    fn type_id(&mut self, name: &'v str) -> Result<u32, Unsure>;
+    fn type_id(&mut self, name: &'v str) -> Result<TypeId, Unsure>;
 
     /// The name of a type that this resolver gave.
-    fn is_type(&self, ty: u32, name: &str) -> bool;
+    fn is_type(&self, ty: TypeId, name: &str) -> bool;
 
     /// The id of an attribute name.
-    fn attribute(&mut self, name: &'v str) -> u32;
+    fn attribute(&mut self, name: &'v str) -> NameId;
 
     /// Called for every entity that a value refers to, in the order of the text.
-    fn refers_to(&mut self, _id: u32) {}
+    fn refers_to(&mut self, _id: EntityId) {}
 }
 
 /// Whether Cedar takes `name` as the name of a type, exactly as it is written.
@@ -52,11 +53,11 @@ pub(crate) fn is_proper_type(name: &str) -> bool {
 }
 
 impl<'v> Resolver<'v> for &mut Draft {
-    fn uid(&mut self, ty: u32, id: &str) -> Result<u32, Unsure> {
+    fn uid(&mut self, ty: TypeId, id: &str) -> Result<EntityId, Unsure> {
         Ok(Draft::uid(self, ty, id.as_bytes())?)
     }
 
-    fn type_id(&mut self, name: &str) -> Result<u32, Unsure> {
+    fn type_id(&mut self, name: &str) -> Result<TypeId, Unsure> {
         match self.symbols().type_id(name) {
             Some(ty) => Ok(ty),
             None if is_proper_type(name) => Ok(Draft::type_id(self, name)),
@@ -64,11 +65,11 @@ impl<'v> Resolver<'v> for &mut Draft {
         }
     }
 
-    fn is_type(&self, ty: u32, name: &str) -> bool {
+    fn is_type(&self, ty: TypeId, name: &str) -> bool {
         **self.symbols().type_name(ty) == *name
     }
 
-    fn attribute(&mut self, name: &str) -> u32 {
+    fn attribute(&mut self, name: &str) -> NameId {
         self.attribute_id(name)
     }
 }
@@ -203,7 +204,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
         }
     }
 
-    fn entity(&mut self, ty: u32, id: &'v str) -> Result<Cell, Unsure> {
+    fn entity(&mut self, ty: TypeId, id: &'v str) -> Result<Cell, Unsure> {
         let choices = self.layout.and_then(|layout| layout.entity_type(ty)).and_then(|ty| ty.choices.as_ref());
         if choices.is_some_and(|choices| !choices.iter().any(|choice| **choice == *id)) {
             return Err(Unsure);
@@ -218,7 +219,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
         &mut self,
         value: &'v Value<'_>,
         declared: &RecordTy,
-        found: &mut SmallVec<[(u32, Cell); 16]>,
+        found: &mut SmallVec<[(NameId, Cell); 16]>,
     ) -> Result<(), Unsure> {
         let mut required = 0;
         for (key, value) in value.as_object().ok_or(Unsure)? {
@@ -263,7 +264,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     pub(crate) fn untyped_members(
         &mut self,
         value: &'v Value<'_>,
-        found: &mut SmallVec<[(u32, Cell); 16]>,
+        found: &mut SmallVec<[(NameId, Cell); 16]>,
     ) -> Result<(), Unsure> {
         for (key, value) in value.as_object().ok_or(Unsure)? {
             if key.starts_with("__") {
@@ -276,7 +277,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     }
 
     /// Reads an entity into a record. Returns its type and id.
-    pub(crate) fn record(&mut self, value: &'v Value<'_>) -> Result<(u32, &'v str), Unsure> {
+    pub(crate) fn record(&mut self, value: &'v Value<'_>) -> Result<(TypeId, &'v str), Unsure> {
         let (mut uid, mut attributes, mut parents, mut tags) = (None, None, None, None);
         for (key, member) in value.as_object().ok_or(Unsure)? {
             match key.as_ref() {

@@ -9,6 +9,7 @@ use crate::decode::uid_parts;
 use crate::diagnose;
 use crate::guard::{self, HierarchyFault};
 use crate::layout::is_action_type;
+use crate::load::name_of;
 use crate::load::problems::{Place, Problems};
 use crate::load::read::{Failure, read};
 use crate::load::read_by_cedar;
@@ -142,15 +143,6 @@ fn whole(entity: Entity) -> Result<Entity, String> {
         return Err("it has a value that cannot be stored, such as an `unknown`".to_owned());
     }
     Ok(entity)
-}
-
-/// What to call an entity that cannot be read, before what is wrong with it.
-pub(super) fn name_of(value: &Value<'_>) -> String {
-    match value.get("uid").map(|uid| crate::model::request::uid_member(uid.clone(), "")) {
-        Some(Ok(uid)) => format!("entity `{uid}`: "),
-        Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
-        None => String::new(),
-    }
 }
 
 /// What is wrong with the hierarchy, and the entity to point at.

@@ -6,23 +6,15 @@ use std::collections::BTreeMap;
 use crate::broken::broken;
 use crate::cedar::utf8;
 use crate::ext;
+use crate::ids::{EntityId, NameId};
 use crate::model::{Uid, Value};
-use crate::snapshot::Snapshot;
 use crate::store::{Records, Store};
 use crate::value::Val;
 
 type Json = Value<'static>;
 
-impl Snapshot {
-    /// All stored entities in Cedar's JSON form, actions of the schema left out, in the order of the store.
-    pub fn entities(&self) -> impl Iterator<Item = Value<'static>> {
-        let store = &self.store;
-        store.ids().filter_map(|id| entity(store, id))
-    }
-}
-
 /// The stored entity of an id in Cedar's JSON form, unless it is an action of the schema.
-pub(crate) fn entity(store: &impl Records, id: u32) -> Option<Json> {
+pub(crate) fn entity(store: &impl Records, id: EntityId) -> Option<Json> {
     let stored = store.record_of(id).filter(|entity| entity.is_present() && !entity.is_schema_action())?;
     let parents = stored.parents().map(|parent| uid(store, parent)).collect();
     let attributes = Val::Record(stored.attributes());
@@ -55,13 +47,13 @@ fn object<const N: usize>(members: [(&'static str, Json); N]) -> Json {
     Value::Object(members.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
 }
 
-fn uid(store: &impl Records, id: u32) -> Json {
+fn uid(store: &impl Records, id: EntityId) -> Json {
     let Uid { type_name, id } = uid_of(store, id);
     object([("type", Value::String(type_name)), ("id", Value::String(id))])
 }
 
 /// The uid of an id.
-pub(crate) fn uid_of(store: &impl Records, id: u32) -> Uid<'static> {
+pub(crate) fn uid_of(store: &impl Records, id: EntityId) -> Uid<'static> {
     let type_name = store.names().type_name(store.type_of_id(id)).to_string();
     let Some(record) = store.record_of(id) else { broken("an id that was never given out") };
     Uid { type_name: type_name.into(), id: text(record.id()).into() }
@@ -92,7 +84,7 @@ pub(crate) fn canonical(store: &Store, found: Val<'_>) -> serde_json::Value {
     }
 }
 
-fn attribute(store: &impl Records, name: u32) -> &str {
+fn attribute(store: &impl Records, name: NameId) -> &str {
     store.names().attribute_name(name).unwrap_or_else(|| broken("an attribute name that was never given out"))
 }
 
@@ -126,7 +118,7 @@ fn value(store: &impl Records, value: Val<'_>) -> Json {
 }
 
 /// The stored entity of an id, with sets and parents sorted, so that equal entities have equal texts.
-pub(crate) fn canonical_entity(store: &Store, id: u32) -> Option<String> {
+pub(crate) fn canonical_entity(store: &Store, id: EntityId) -> Option<String> {
     let stored = store.entity(id)?;
     let mut parents: Vec<String> = stored.parents().map(|parent| uid_of(store, parent).to_string()).collect();
     parents.sort_unstable();

@@ -10,6 +10,7 @@ use cedar_policy_core::validator::types::{self as cedar, EntityKind, OpenTag};
 use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 use foldhash::fast::RandomState;
 
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::store::{Draft, Store};
 use crate::value::TooLarge;
 
@@ -27,7 +28,7 @@ pub(crate) enum Ty {
     /// A record.
     Record(RecordTy),
     /// An entity of a type.
-    Entity(u32),
+    Entity(TypeId),
     /// An extension type.
     Extension(Extension),
     /// Anything else, left to Cedar.
@@ -78,7 +79,7 @@ pub(crate) struct RecordTy {
 pub(crate) struct MemberTy {
     name: Box<str>,
     /// Its interned name.
-    pub id: u32,
+    pub id: NameId,
     /// Its type.
     pub ty: Ty,
     /// Whether it must be there.
@@ -115,18 +116,18 @@ pub(crate) struct TypeLayout {
 /// A declared action.
 #[derive(Debug)]
 pub(crate) struct ActionLayout {
-    principals: Vec<u32>,
-    resources: Vec<u32>,
+    principals: Vec<TypeId>,
+    resources: Vec<TypeId>,
     /// Its context, unless only Cedar can check it.
     pub context: Option<RecordTy>,
     /// The name `now`, where the context declares it as a `datetime`.
-    pub now: Option<u32>,
+    pub now: Option<NameId>,
 }
 
 impl ActionLayout {
     /// Whether it applies to these types.
     #[inline]
-    pub(crate) fn applies(&self, principal: u32, resource: u32) -> bool {
+    pub(crate) fn applies(&self, principal: TypeId, resource: TypeId) -> bool {
         self.principals.contains(&principal) && self.resources.contains(&resource)
     }
 }
@@ -135,7 +136,7 @@ impl ActionLayout {
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     types: Vec<Option<TypeLayout>>,
-    actions: HashMap<u32, ActionLayout, RandomState>,
+    actions: HashMap<EntityId, ActionLayout, RandomState>,
 }
 
 /// Whether a type is one of actions.
@@ -160,16 +161,16 @@ impl Layout {
             };
             let plain = matches!(declared.kind, ValidatorEntityTypeKind::Standard(_)) && !open;
             let tags = declared.tag_type().map(|ty| convert(ty, draft));
-            let place = id as usize;
+            let place = id.index();
             if layout.types.len() <= place {
                 layout.types.resize_with(place + 1, || None);
             }
             layout.types[place] = Some(TypeLayout { attributes, tags, parents: Vec::new(), choices, plain });
         }
         for declared in schema.entity_types() {
-            let above = draft.type_id(&declared.name().to_string()) as usize;
+            let above = draft.type_id(&declared.name().to_string()).index();
             for child in &declared.descendants {
-                let child = draft.type_id(&child.to_string()) as usize;
+                let child = draft.type_id(&child.to_string()).index();
                 if let Some(Some(child)) = layout.types.get_mut(child) {
                     child.parents.resize(child.parents.len().max(above / 64 + 1), 0);
                     child.parents[above / 64] |= 1 << (above % 64);
@@ -178,7 +179,7 @@ impl Layout {
         }
         for action in schema.action_ids().filter(|action| !action.is_external()) {
             let id = intern(action.name(), draft)?;
-            let mut types = |types: &mut dyn Iterator<Item = &EntityType>| -> Vec<u32> {
+            let mut types = |types: &mut dyn Iterator<Item = &EntityType>| -> Vec<TypeId> {
                 types.map(|ty| draft.type_id(&ty.to_string())).collect()
             };
             let principals = types(&mut action.applies_to_principals());
@@ -198,26 +199,26 @@ impl Layout {
 
     /// What is declared of a type.
     #[inline]
-    pub(crate) fn entity_type(&self, ty: u32) -> Option<&TypeLayout> {
-        self.types.get(ty as usize)?.as_ref()
+    pub(crate) fn entity_type(&self, ty: TypeId) -> Option<&TypeLayout> {
+        self.types.get(ty.index())?.as_ref()
     }
 
     /// What is declared of an action.
     #[inline]
-    pub(crate) fn action(&self, id: u32) -> Option<&ActionLayout> {
+    pub(crate) fn action(&self, id: EntityId) -> Option<&ActionLayout> {
         self.actions.get(&id)
     }
 
     /// All declared actions, in order.
-    pub(crate) fn actions(&self) -> Vec<u32> {
-        let mut actions: Vec<u32> = self.actions.keys().copied().collect();
+    pub(crate) fn actions(&self) -> Vec<EntityId> {
+        let mut actions: Vec<EntityId> = self.actions.keys().copied().collect();
         actions.sort_unstable();
         actions
     }
 
     /// Whether an entity of type `child` may have a parent of type `parent`.
-    pub(crate) fn allows_parent(&self, child: &TypeLayout, parent: u32) -> bool {
-        child.parents.get(parent as usize / 64).is_some_and(|bits| bits >> (parent % 64) & 1 == 1)
+    pub(crate) fn allows_parent(&self, child: &TypeLayout, parent: TypeId) -> bool {
+        child.parents.get(parent.index() / 64).is_some_and(|bits| bits >> (parent.index() % 64) & 1 == 1)
     }
 }
 
@@ -225,13 +226,13 @@ impl Layout {
 ///
 /// # Errors
 /// If the store has no more room.
-pub(crate) fn intern(uid: &EntityUID, draft: &mut Draft) -> Result<u32, TooLarge> {
+pub(crate) fn intern(uid: &EntityUID, draft: &mut Draft) -> Result<EntityId, TooLarge> {
     let ty = draft.type_id(&uid.entity_type().to_string());
     draft.uid(ty, text_of(uid.eid()).as_bytes())
 }
 
 /// The same where it was named before.
-pub(crate) fn known(uid: &EntityUID, store: &Store) -> Option<u32> {
+pub(crate) fn known(uid: &EntityUID, store: &Store) -> Option<EntityId> {
     store.named(&uid.entity_type().to_string(), text_of(uid.eid()).as_bytes())
 }
 

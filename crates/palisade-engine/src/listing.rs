@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Bundle, Link, LinkDeclaration, Uid, Value};
 use crate::snapshot::Snapshot;
 use crate::store::{Layer, Store};
@@ -71,17 +72,23 @@ impl Snapshot {
         let made = self.all_made().map(|made| ListedLink {
             link: Cow::Owned(self.link_of(&made).link),
             made_by: Some(export::uid_of(&self.store, made.grant.entity)),
-            declaration: declarations.get(made.grant.declaration as usize),
+            declaration: declarations.get(made.grant.declaration.index()),
         });
         let mut found: Vec<_> = by_hand.chain(made).collect();
         found.sort_unstable_by(|a, b| a.link.link_id.cmp(&b.link.link_id));
         found
     }
 
+    /// All stored entities in Cedar's JSON form, actions of the schema left out, in the order of the store.
+    pub fn entities(&self) -> impl Iterator<Item = Value<'static>> {
+        let store = &self.store;
+        store.ids().filter_map(|id| export::entity(store, id))
+    }
+
     /// The entity that is stored under a uid, actions of the schema left out.
     #[must_use]
     pub fn entity(&self, uid: &Uid<'_>) -> Option<Listed> {
-        listed(&self.store, self.store.find(self.store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())?)
+        listed(&self.store, self.store.of_uid(uid)?)
     }
 
     /// Refuses a type that no entity can have, since the schema does not declare it.
@@ -121,9 +128,9 @@ impl Snapshot {
             Some(None) => return (Vec::new(), None),
         };
         let (mut found, mut looked_at) = (Vec::new(), 0);
-        for id in store.ids_from(from).filter(|id| ty.is_none_or(|ty| store.type_of(*id) == ty)) {
+        for id in store.ids_from(EntityId::from_raw(from)).filter(|id| ty.is_none_or(|ty| store.type_of(*id) == ty)) {
             if found.len() == limit || looked_at == MOST_LOOKED_AT {
-                return (found, Some(id));
+                return (found, Some(id.raw()));
             }
             looked_at += 1;
             if climb.as_mut().is_none_or(|climb| climb.is_within(id)) {
@@ -134,7 +141,7 @@ impl Snapshot {
     }
 }
 
-fn listed(store: &Store, id: u32) -> Option<Listed> {
+fn listed(store: &Store, id: EntityId) -> Option<Listed> {
     let changed = store.entity(id)?.layer() == Layer::Overlay;
     Some(Listed { entity: export::entity(store, id)?, changed })
 }
@@ -142,11 +149,11 @@ fn listed(store: &Store, id: u32) -> Option<Listed> {
 /// Which entities have another above themselves.
 struct Climb<'s> {
     store: &'s Store,
-    known: HashMap<u32, bool>,
+    known: HashMap<EntityId, bool>,
 }
 
 impl Climb<'_> {
-    fn is_within(&mut self, id: u32) -> bool {
+    fn is_within(&mut self, id: EntityId) -> bool {
         let mut path = vec![id];
         while let Some(at) = path.last().copied() {
             if self.known.contains_key(&at) {

@@ -13,8 +13,8 @@ pub(crate) mod uids;
 
 use crate::conform::{self, Name, constructor};
 use crate::decode::uid_parts;
-use crate::model::request::pointer;
-use crate::model::{Text, Uid, Value, hint};
+use crate::model::way::{self, Step};
+use crate::model::{Uid, Value, hint};
 use crate::schema::{Members, SchemaModel, Type};
 
 /// Why a value is refused.
@@ -102,15 +102,6 @@ impl Misfits {
     }
 }
 
-/// A step into a value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
-    /// To a member of an object.
-    Member(String),
-    /// To an element of an array.
-    Element(usize),
-}
-
 impl From<String> for Misfit {
     fn from(message: String) -> Self {
         Self { message, place: Vec::new(), is_missing: false }
@@ -126,33 +117,13 @@ impl Misfit {
     /// The JSON pointer to the member.
     #[must_use]
     pub(crate) fn pointer(&self) -> String {
-        let step = |step: &Step| match step {
-            Step::Member(name) => pointer(name),
-            Step::Element(i) => format!("/{i}"),
-        };
-        self.place.iter().map(step).collect()
+        way::pointer(&self.place)
     }
 
     /// Where the member stands in `text`, as far as its steps can be followed.
     #[must_use]
     pub(crate) fn offset(&self, text: &str) -> Option<usize> {
-        let whole = Text::check(text.as_bytes()).ok()?;
-        let (mut here, mut elements) = (whole, None);
-        for step in &self.place {
-            let next = match step {
-                Step::Member(name) => here.members().ok().flatten().and_then(|members| {
-                    let member = members.into_iter().find(|member| member.key == name.as_str())?;
-                    elements = member.elements;
-                    Some(member.text)
-                }),
-                Step::Element(i) => elements.take().and_then(|elements: Vec<Text<'_>>| elements.get(*i).copied()),
-            };
-            match next {
-                Some(next) => here = next,
-                None => break,
-            }
-        }
-        whole.place_of(here)
+        way::offset(text, &self.place)
     }
 }
 

@@ -9,6 +9,7 @@ mod data;
 mod edit;
 mod json;
 mod link;
+pub(crate) mod named;
 mod totals;
 mod trees;
 
@@ -16,7 +17,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{AnyId, Effect, Expr, ExprKind, PolicyID, Template, Var};
 use cedar_policy_core::parser::err::ParseErrors;
 use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
@@ -25,11 +25,11 @@ use crate::compiled::Compiling;
 use crate::derived::Maker;
 use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, Statement};
-use crate::lint::Named;
 use crate::model::json::without_byte_order_mark;
-use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
+use crate::model::{Bundle, Diagnostic, Link, MAX_LISTED, PolicyId, PolicyNaming, PolicyText};
 use crate::settings::Limits;
 use crate::shared::{List, Map};
+use crate::site::{Kind, Site, on_line};
 use crate::validating::Validating;
 pub use about::AboutPolicy;
 pub(crate) use about::{annotations, tree};
@@ -37,12 +37,10 @@ pub(crate) use data::{FromData, IN_USE, NewLink, made_twice, too_many};
 pub(crate) use edit::SetEdits;
 use link::Linkable;
 pub(crate) use link::{scope_of, values};
+use named::Named;
 use totals::Totals;
 use trees::Keeping;
 pub(crate) use trees::{Parsing, Trees};
-
-/// How many problems are listed. The rest is not looked for.
-pub(crate) const MAX_PROBLEMS: usize = 100;
 
 /// All policies of a bundle, under the ids that decisions name. What is the same in the set after a change is shared with it.
 #[derive(Debug)]
@@ -78,40 +76,6 @@ impl Linked {
     }
 }
 
-/// Where a policy or template stands in the bundle.
-#[derive(Debug, Clone)]
-pub(crate) struct Site {
-    /// The file or member.
-    pub origin: Arc<str>,
-    /// The whole text of it.
-    pub source: Arc<str>,
-    /// The policy's bytes in that text.
-    pub span: std::ops::Range<usize>,
-    /// Words and signs in it.
-    pub tokens: u32,
-    /// Whether it forbids.
-    pub forbids: bool,
-    /// Whether it may read `context.now`.
-    pub reads_now: bool,
-    /// What it is.
-    pub kind: Kind,
-    /// The line of its file, where the text is not as it is written there.
-    pub line: Option<usize>,
-    /// What validating it takes, in steps.
-    pub steps: u64,
-}
-
-/// What stands at a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A policy that decides on its own.
-    Static,
-    /// A template, which decides through its links alone.
-    Template,
-    /// The link of this number; the text is its template's.
-    Link(u32),
-}
-
 /// What is done with each policy while its tree is there.
 pub(crate) struct Work<'w> {
     /// Validates it.
@@ -126,37 +90,6 @@ pub(crate) struct Work<'w> {
     pub warnings: Vec<Diagnostic>,
     /// Whether the result is not wanted any more.
     pub stop: &'w dyn Fn() -> bool,
-}
-
-/// A policy whose text is no longer than this fits any stack.
-const DEEP_BYTES: usize = 1_000;
-
-impl Site {
-    /// The policy's own text.
-    #[must_use]
-    pub(crate) fn text(&self) -> &str {
-        self.source.get(self.span.clone()).unwrap_or(&self.source)
-    }
-
-    /// The finding at the byte `at` of the text that the policy stands in.
-    #[must_use]
-    pub(crate) fn point(&self, found: Diagnostic, at: usize) -> Diagnostic {
-        match self.line {
-            Some(_) => self.on_line(found),
-            None => found.at(&self.source, at),
-        }
-    }
-
-    /// The finding on the line of the policy, where the text is not as it is written in its file.
-    #[must_use]
-    pub(crate) fn on_line(&self, found: Diagnostic) -> Diagnostic {
-        on_line(found, self.line)
-    }
-
-    /// Whether the text is so long that its tree may be deep.
-    pub(crate) fn is_deep(&self) -> bool {
-        self.span.len() > DEEP_BYTES
-    }
 }
 
 impl Policies {
@@ -212,14 +145,6 @@ impl Policies {
             return Err(vec![abandoned()]);
         }
         builder.finish()
-    }
-}
-
-/// The finding on a line of a file whose text is not at hand; as it is, if no line is known.
-fn on_line(found: Diagnostic, line: Option<usize>) -> Diagnostic {
-    match line {
-        Some(_) => Diagnostic { line, column: None, excerpt: None, ..found },
-        None => found,
     }
 }
 
@@ -306,7 +231,7 @@ impl Builder<'_, '_> {
 
     /// Whether there is no use in going on.
     fn is_over(&self) -> bool {
-        self.problems.len() >= MAX_PROBLEMS || (self.work.stop)()
+        self.problems.len() >= MAX_LISTED || (self.work.stop)()
     }
 
     fn add_text(&mut self, text: &PolicyText) {
@@ -551,7 +476,7 @@ fn faults(origin: &str, source: &str, span: std::ops::Range<usize>, errors: Pars
     for _ in 0..MAX_IN_ONE {
         let Some(these) = errors.take() else { break };
         let mut next = None;
-        for error in these.iter().take(MAX_PROBLEMS) {
+        for error in these.iter().take(MAX_LISTED) {
             let at = diagnose::offset(error).map(|offset| start + offset);
             let problem = diagnose::one_within(origin, source, start, error);
             found.push(syntax::told(Grammar::Policies, source, start, at, problem));
@@ -563,13 +488,6 @@ fn faults(origin: &str, source: &str, span: std::ops::Range<usize>, errors: Pars
     }
     found.sort_by_key(|problem| (problem.line, problem.column));
     found
-}
-
-/// Cedar's uid for ours.
-pub(super) fn entity_uid(uid: &crate::model::Uid<'_>) -> Result<EntityUid, String> {
-    let type_name = cedar_policy::EntityTypeName::from_str(&uid.type_name)
-        .map_err(|_| format!("`{}` is not an entity type name", uid.type_name))?;
-    Ok(EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*uid.id)))
 }
 
 /// Whether an expression may read `context.now`: it names that member, or uses the context as a whole.

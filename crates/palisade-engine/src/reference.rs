@@ -11,6 +11,7 @@ use cedar_policy::{
 use cedar_policy_core::ast;
 
 use crate::broken::broken;
+use crate::cedar;
 use crate::compiled::{self, Lineage, Seen};
 use crate::conform::{self, Name};
 use crate::diagnose;
@@ -21,7 +22,6 @@ use crate::model::{
     AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
     hint,
 };
-use crate::policies;
 use crate::schema::{SchemaModel, Type};
 use crate::settings::NowPolicy;
 use crate::snapshot::{GoOn, Snapshot, Undecided};
@@ -207,7 +207,7 @@ pub(crate) fn request<'c>(
 fn uid(snapshot: &Snapshot, uid: &Uid<'_>, pointer: &str) -> Result<EntityUid, RequestError> {
     match snapshot.core.schema.as_deref().and_then(|schema| schema.entity_type(&uid.type_name)) {
         Some(declared) => Ok(EntityUid::from_type_name_and_id(declared.name.clone(), EntityId::new(&*uid.id))),
-        None => policies::entity_uid(uid).map_err(|message| RequestError::new("invalid_uid", pointer, message)),
+        None => cedar::entity_uid(uid).map_err(|message| RequestError::new("invalid_uid", pointer, message)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::ForEach;
 use crate::snapshot::Snapshot;
 use crate::store::{Entity, Store};
@@ -72,13 +73,13 @@ fn has_entities_of(here: &Store, there: &Store) -> bool {
 }
 
 /// The id that the other store has for the same uid. Ids are given out in the order in which uids are met.
-fn counterpart(here: &Store, id: u32, there: &Store) -> Option<u32> {
+fn counterpart(here: &Store, id: EntityId, there: &Store) -> Option<EntityId> {
     let type_name = here.symbols().type_name(here.type_of(id));
     there.named(type_name, here.record(id)?.id())
 }
 
 fn has_content_of((here, entity): (&Store, Entity<'_>), (there, other): (&Store, Entity<'_>)) -> bool {
-    let parents: Option<BTreeSet<u32>> = entity.parents().map(|id| counterpart(here, id, there)).collect();
+    let parents: Option<BTreeSet<EntityId>> = entity.parents().map(|id| counterpart(here, id, there)).collect();
     let same_tag = |i: usize| {
         let ((key, value), (other_key, other)) = (entity.tag_at(i), other.tag_at(i));
         key == other_key && same((here, value), (there, other))

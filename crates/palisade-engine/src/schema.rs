@@ -191,7 +191,7 @@ impl SchemaModel {
     /// The types of principals and of resources that an action applies to, sorted, if the schema declares it.
     #[must_use]
     pub(crate) fn applies_to(&self, action: &Uid<'_>) -> Option<(Vec<String>, Vec<String>)> {
-        let action = crate::policies::entity_uid(action).ok()?;
+        let action = crate::cedar::entity_uid(action).ok()?;
         let sorted = |types: &mut dyn Iterator<Item = &EntityTypeName>| {
             let mut names: Vec<String> = types.map(ToString::to_string).collect();
             names.sort_unstable();

@@ -307,16 +307,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    /// Numbers that look drawn.
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self, n: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % n
-        }
-    }
+    use crate::tests::dice::Dice;
 
     #[test]
     fn a_list_is_what_a_vector_is_in_every_copy() {
@@ -325,14 +316,14 @@ mod tests {
             if round % 2_000 == 0 {
                 copies.push((list.clone(), plain.clone()));
             }
-            let (any, shrinks) = (dice.roll(1_000), round % 6_000 > 4_500);
-            match dice.roll(8) {
+            let (any, shrinks) = (dice.draw(1_000), round % 6_000 > 4_500);
+            match dice.draw(8) {
                 0 if !plain.is_empty() => {
-                    let at = dice.roll(plain.len() as u64) as usize;
+                    let at = dice.draw(plain.len() as u64) as usize;
                     assert_eq!(list.swap_remove(at), Some(plain.swap_remove(at)));
                 }
                 1 if !plain.is_empty() => {
-                    let at = dice.roll(plain.len() as u64) as usize;
+                    let at = dice.draw(plain.len() as u64) as usize;
                     *list.get_mut(at).unwrap() = any;
                     plain[at] = any;
                 }
@@ -360,8 +351,8 @@ mod tests {
             if round % 4_000 == 0 {
                 copies.push((map.clone(), plain.clone()));
             }
-            let key = format!("k{}", dice.roll(20_000));
-            match dice.roll(if round > 30_000 { 3 } else { 6 }) {
+            let key = format!("k{}", dice.draw(20_000));
+            match dice.draw(if round > 30_000 { 3 } else { 6 }) {
                 0 | 1 => assert_eq!(map.remove(key.as_str()), plain.remove(&key)),
                 2 => {
                     let (one, other) = (map.get_mut(key.as_str()), plain.get_mut(&key));

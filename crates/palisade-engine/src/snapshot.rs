@@ -15,15 +15,17 @@ use crate::data_rules::Rules;
 use crate::derived::{self, Declared, Grants};
 use crate::entities;
 use crate::layout::Layout;
-use crate::lint::{self, Named};
+use crate::lint;
 use crate::load::{self, Checks, Places};
 use crate::model::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, Link, PolicyId, RequestError, Revision, Uid, Value,
 };
-use crate::policies::{self, FromData, Kind, Policies, Site, Work};
+use crate::policies::named::Named;
+use crate::policies::{self, FromData, Policies, Work};
 use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
+use crate::site::{Kind, Site};
 use crate::store::{Draft, Store};
 use crate::validating::{Sound, Validated, Validating};
 
@@ -350,7 +352,13 @@ impl Snapshot {
     /// Refuses a request whose own entities cost too much, or could not make the links that they say.
     pub(crate) fn check_brought(&self, request: &AccessRequest<'_>) -> Result<(), RequestError> {
         compiled::check_brought(&self.store, request)?;
-        if self.core.declared.is_empty() { Ok(()) } else { derived::check_brought(self, request) }
+        let core = &self.core;
+        if core.declared.is_empty() {
+            return Ok(());
+        }
+        let checks =
+            Checks { schema: core.schema.as_deref(), layout: core.layout.as_deref(), limits: &core.settings.limits };
+        derived::check_brought(&core.declared, &self.store, checks, request)
     }
 
     /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::data_rules::Rules;
-use crate::lint::{self, Named};
+use crate::ids::TemplateIx;
+use crate::lint;
 use crate::model::{Bundle, Diagnostic};
-use crate::policies::{FromData, Kind, Policies, Work};
+use crate::policies::named::Named;
+use crate::policies::{FromData, Policies, Work};
 use crate::schema::SchemaModel;
 use crate::settings::{Limits, Semantics};
+use crate::site::Kind;
 use crate::snapshot::{self, Loaded, Observers};
 use crate::validating::{IMPOSSIBLE_ACTION, Validated, Validating};
 
@@ -106,7 +109,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     errors.extend(of_entities);
     if let (Some(policies), Some(Loaded { draft, .. }), true) = (&policies, &loaded, errors.is_empty()) {
         let names = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Template).map(|(id, _)| &**id);
-        let numbers: HashMap<&str, u32> = names.zip(0..).collect();
+        let numbers: HashMap<&str, TemplateIx> = names.zip((0..).map(TemplateIx::from_raw)).collect();
         let grants = from_data.grants(policies, draft, &|name| numbers.get(name).copied(), limits);
         errors.extend(grants.err().into_iter().flatten());
     }

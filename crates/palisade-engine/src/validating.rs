@@ -18,21 +18,14 @@ use cedar_policy_core::validator::{
     ValidationError, ValidationMode, ValidationWarning, Validator, ValidatorSchema, confusable_string_checks,
 };
 
-use crate::model::{Diagnostic, PolicyId, Written, hint};
-use crate::policies::{MAX_PROBLEMS, Site};
+use crate::model::{Diagnostic, Findings, MAX_LISTED, PolicyId, Written, hint};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
+use crate::site::Site;
 use crate::steps::{Cost, Steps};
 
 /// After how many pairs of types it is looked whether the result is still wanted.
 const STRIDE: usize = 1 << 10;
-
-/// What was found, up to a bound.
-#[derive(Debug, Default)]
-struct Findings {
-    listed: Vec<Diagnostic>,
-    more: usize,
-}
 
 /// The policy that costs most.
 #[derive(Debug)]
@@ -77,24 +70,16 @@ pub(crate) struct Validating<'s> {
 /// much, as an attacker may send, is refused at once.
 const COUNTED_AHEAD: usize = 50_000;
 
-impl Findings {
-    fn push(&mut self, finding: Diagnostic) {
-        if self.listed.len() < MAX_PROBLEMS {
-            self.listed.push(finding);
-        } else {
-            self.more += 1;
-        }
+/// What was found, in the order of the texts.
+fn in_order(found: Findings) -> Vec<Diagnostic> {
+    let (mut listed, more) = found.into_parts();
+    listed.sort_by_key(|d| (d.origin.clone(), d.line, d.column, d.message.clone()));
+    if more > 0 {
+        // those that were looked for: the work has a bound
+        let message = format!("and at least {more} more findings of this kind");
+        listed.push(Diagnostic::error("policies", message));
     }
-
-    /// In the order of the texts.
-    fn finish(mut self) -> Vec<Diagnostic> {
-        self.listed.sort_by_key(|d| (d.origin.clone(), d.line, d.column, d.message.clone()));
-        if self.more > 0 {
-            let message = format!("and at least {} more findings of this kind", self.more);
-            self.listed.push(Diagnostic::error("policies", message));
-        }
-        self.listed
-    }
+    listed
 }
 
 impl<'s> Validating<'s> {
@@ -139,7 +124,7 @@ impl<'s> Validating<'s> {
     fn flush(&mut self, stop: &dyn Fn() -> bool) {
         self.pending_tokens = 0;
         for (template, site) in std::mem::take(&mut self.pending) {
-            if self.spent <= self.most && self.errors.more == 0 && !stop() {
+            if self.spent <= self.most && self.errors.are_all_listed() && !stop() {
                 self.validate(&template, &site, stop);
             }
         }
@@ -164,7 +149,7 @@ impl<'s> Validating<'s> {
                     found.extend(errors);
                 }
             }
-            if found.len() > MAX_PROBLEMS || self.spent > self.most {
+            if found.len() > MAX_LISTED || self.spent > self.most {
                 break;
             }
         }
@@ -172,7 +157,7 @@ impl<'s> Validating<'s> {
             // in all of Cedar's words it is validated a second time
             self.spent = self.spent.saturating_add(self.steps.policy(template).steps);
         }
-        if found.len() > MAX_PROBLEMS || self.spent > self.most {
+        if found.len() > MAX_LISTED || self.spent > self.most {
             found.iter().for_each(|error| self.error(template, site, error));
             return;
         }
@@ -309,8 +294,8 @@ impl<'s> Validating<'s> {
                         shorter, or raise `limits.max_validation_steps`";
             errors.push(Diagnostic::error(&*origin, message).policy(id).help(help));
         }
-        errors.extend(self.errors.finish());
-        let warnings = self.warnings.finish().into_iter().map(Diagnostic::warning).collect();
+        errors.extend(in_order(self.errors));
+        let warnings = in_order(self.warnings).into_iter().map(Diagnostic::warning).collect();
         Validated {
             errors: Diagnostic::about("validation", errors),
             warnings: Diagnostic::about("validation", warnings),
@@ -325,7 +310,7 @@ impl<'s> Validating<'s> {
             let id = AsRef::<str>::as_ref(id).to_owned();
             self.largest = Some(Largest { cost, id, origin: site.origin.clone() });
         }
-        self.spent <= self.most && self.errors.more == 0
+        self.spent <= self.most && self.errors.are_all_listed()
     }
 
     fn validator(&mut self) -> &Validator {

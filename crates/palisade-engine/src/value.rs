@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 
 use crate::broken::broken;
 use crate::ext::Ip;
+use crate::ids::{EntityId, NameId};
 
 /// A packed value: a tag in the low four bits, the rest is the value or where it lies.
 pub(crate) type Cell = u64;
@@ -46,7 +47,7 @@ pub(crate) enum Val<'a> {
     /// A text, as UTF-8.
     Text(&'a [u8]),
     /// A reference to an entity, by its interned uid.
-    Entity(u32),
+    Entity(EntityId),
     /// A `decimal`, in ten-thousandths.
     Decimal(i64),
     /// A `datetime`, in milliseconds since 1970.
@@ -65,7 +66,7 @@ impl Val<'_> {
     /// Every entity that the value names, in the order in which they stand there.
     ///
     /// Recurses with the nesting of the value, which is bounded at load.
-    pub(crate) fn entities(self, found: &mut impl FnMut(u32)) {
+    pub(crate) fn entities(self, found: &mut impl FnMut(EntityId)) {
         match self {
             Val::Entity(id) => found(id),
             Val::Set(set) => (0..set.len()).for_each(|i| set.get(i).entities(found)),
@@ -90,7 +91,7 @@ pub(crate) enum Record<'a> {
     /// Lies at an offset of a buffer.
     Packed(&'a [u8], u32),
     /// Sorted by name.
-    Built(&'a [(u32, Val<'a>)]),
+    Built(&'a [(NameId, Val<'a>)]),
 }
 
 /// The four bytes at `at`.
@@ -131,7 +132,7 @@ pub(crate) fn unpack(buffer: &[u8], cell: Cell) -> Val<'_> {
             let (at, len) = ((cell >> 32) as usize, (cell >> TAG_BITS) as usize & MAX_TEXT);
             Val::Text(&buffer[at..at + len])
         }
-        ENTITY => Val::Entity((cell >> TAG_BITS) as u32),
+        ENTITY => Val::Entity(EntityId::from_raw((cell >> TAG_BITS) as u32)),
         SET => Val::Set(Set::Packed(buffer, (cell >> TAG_BITS) as u32)),
         RECORD => Val::Record(Record::Packed(buffer, (cell >> TAG_BITS) as u32)),
         DECIMAL => Val::Decimal(narrow),
@@ -202,11 +203,14 @@ impl<'a> Record<'a> {
 
     /// The member at position `i`, in the order of interned names.
     #[inline]
-    pub(crate) fn get(self, i: usize) -> (u32, Val<'a>) {
+    pub(crate) fn get(self, i: usize) -> (NameId, Val<'a>) {
         match self {
             Self::Packed(buffer, at) => {
                 let (at, n) = (at as usize, self.len());
-                (u32_at(buffer, at + 4 + 4 * i), unpack(buffer, cell_at(buffer, at + 4 + 4 * n + 8 * i)))
+                (
+                    NameId::from_raw(u32_at(buffer, at + 4 + 4 * i)),
+                    unpack(buffer, cell_at(buffer, at + 4 + 4 * n + 8 * i)),
+                )
             }
             Self::Built(members) => members[i],
         }
@@ -214,7 +218,7 @@ impl<'a> Record<'a> {
 
     /// The member called `name`.
     #[inline]
-    pub(crate) fn find(self, name: u32) -> Option<Val<'a>> {
+    pub(crate) fn find(self, name: NameId) -> Option<Val<'a>> {
         match self {
             Self::Packed(buffer, at) => {
                 let n = self.len();
@@ -231,15 +235,15 @@ impl<'a> Record<'a> {
 
 /// Where `name` stands in packed sorted names.
 #[inline]
-fn position(names: &[u8], name: u32) -> Option<usize> {
+fn position(names: &[u8], name: NameId) -> Option<usize> {
     let n = names.len() / 4;
     if n <= 12 {
-        return names.chunks_exact(4).position(|bytes| bytes == name.to_le_bytes());
+        return names.chunks_exact(4).position(|bytes| bytes == name.raw().to_le_bytes());
     }
     let (mut low, mut high) = (0, n);
     while low < high {
         let middle = low + (high - low) / 2;
-        match u32_at(names, 4 * middle).cmp(&name) {
+        match u32_at(names, 4 * middle).cmp(&name.raw()) {
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,
             Ordering::Equal => return Some(middle),
@@ -362,12 +366,12 @@ impl Packer {
     }
 
     /// Packs a record. Sorts `members`, whose cells lie in this buffer; no two may have the same name.
-    pub(crate) fn record(&mut self, members: &mut [(u32, Cell)]) -> Result<Cell, TooLarge> {
+    pub(crate) fn record(&mut self, members: &mut [(NameId, Cell)]) -> Result<Cell, TooLarge> {
         members.sort_unstable_by_key(|(name, _)| *name);
         let at = u64::from(self.place()?);
         self.out.extend_from_slice(&u32::try_from(members.len()).map_err(|_| TooLarge)?.to_le_bytes());
         for (name, _) in members.iter() {
-            self.out.extend_from_slice(&name.to_le_bytes());
+            self.out.extend_from_slice(&name.raw().to_le_bytes());
         }
         for (_, cell) in members.iter() {
             self.out.extend_from_slice(&cell.to_le_bytes());
@@ -384,7 +388,7 @@ impl Packer {
             Val::Datetime(n) => self.number(n, DATETIME, DATETIME_WIDE),
             Val::Duration(n) => self.number(n, DURATION, DURATION_WIDE),
             Val::Text(text) => self.text(text),
-            Val::Entity(id) => Ok(u64::from(id) << TAG_BITS | ENTITY),
+            Val::Entity(id) => Ok(u64::from(id.raw()) << TAG_BITS | ENTITY),
             Val::Ip(ip) => {
                 let at = u64::from(self.place()?);
                 self.out.extend_from_slice(&ip.to_bytes());
@@ -419,13 +423,15 @@ mod tests {
             for step in [1, 2, 0x8000_0000 / 40, 0xffff_ffff / 40] {
                 let names: Vec<u32> = (0..n).map(|i| i as u32 * step).collect();
                 let mut packer = Packer::default();
-                let mut members: Vec<(u32, Cell)> =
-                    names.iter().map(|name| (*name, u64::from(*name) << 4 | 1)).collect();
+                let mut members: Vec<(NameId, Cell)> =
+                    names.iter().map(|name| (NameId::from_raw(*name), u64::from(*name) << 4 | 1)).collect();
                 let cell = packer.record(&mut members).unwrap();
                 let Val::Record(record) = unpack(&packer.out, cell) else { panic!("a record") };
                 for name in names.iter().flat_map(|name| [*name, name + 1, name.wrapping_sub(1), name << 4 | 1, !name])
                 {
-                    let found = record.find(name).map(|found| matches!(found, Val::Long(n) if n == i64::from(name)));
+                    let found = record
+                        .find(NameId::from_raw(name))
+                        .map(|found| matches!(found, Val::Long(n) if n == i64::from(name)));
                     assert_eq!(found, names.contains(&name).then_some(true), "{name} of {n} by {step}");
                 }
             }
@@ -451,7 +457,11 @@ mod tests {
         let cell = packer.set(&mut cells).unwrap();
         let Val::Set(set) = unpack(&packer.out, cell) else { panic!() };
         assert_eq!(set.len(), 4);
-        assert!(set.contains(Val::Long(2)) && set.contains(Val::Entity(0)) && !set.contains(Val::Long(4)));
+        assert!(
+            set.contains(Val::Long(2))
+                && set.contains(Val::Entity(EntityId::from_raw(0)))
+                && !set.contains(Val::Long(4))
+        );
         assert!(!set.all_entities());
     }
 }

@@ -18,14 +18,12 @@ use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::explain::Shown;
 use crate::transport::respond::{self, Answer, Problem};
+use crate::transport::trees::AT_ONCE;
 use palisade_engine::model::{Decision, DeniedBy, PolicyError, PolicyId};
 use palisade_engine::{Dropped, Snapshot};
 use parts::{Asker, Defaults};
 use usual::{Item, List};
 use wire::{Evaluations, Partial, Semantic};
-
-/// A body of at most so many bytes may be read whole before the first of its evaluations is answered.
-const AT_ONCE: usize = 512 << 10;
 
 /// Where the metadata document stands, below the base URL.
 pub(super) const METADATA_PATH: &str = "/.well-known/authzen-configuration";

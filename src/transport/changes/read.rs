@@ -13,13 +13,10 @@ use crate::transport::respond::Problem;
 use palisade_engine::Limits;
 use palisade_engine::model::json::in_words;
 use palisade_engine::model::request::pointer;
-use palisade_engine::model::{Dangling, Diagnostic, Edit, RequestError, Value, count, hint};
+use palisade_engine::model::{Dangling, Diagnostic, Edit, Findings, RequestError, Value, hint};
 
 /// Bytes of the text of one change: a policy may be long.
 pub(super) const LONGEST: usize = 8 << 20;
-
-/// Problems that are listed.
-const LISTED: usize = 100;
 
 /// A body that was read.
 #[derive(Debug, Default, PartialEq)]
@@ -35,33 +32,26 @@ pub(super) struct Read {
 #[derive(Debug, Default)]
 struct Faults {
     code: Option<&'static str>,
-    listed: Vec<Diagnostic>,
-    more: usize,
+    found: Findings,
 }
 
 impl Faults {
     fn push(&mut self, code: &'static str, pointer: &str, message: impl Into<String>, line: Option<usize>) {
         self.code.get_or_insert(code);
-        if self.listed.len() < LISTED {
-            self.listed.push(Diagnostic { line, ..Diagnostic::error(pointer, message) });
-        } else {
-            self.more += 1;
-        }
+        self.found.add(|| Diagnostic { line, ..Diagnostic::error(pointer, message) });
     }
 
     fn are_none(&self) -> bool {
         self.code.is_none()
     }
 
-    fn finish(mut self) -> Result<(), Problem> {
-        let (Some(code), Some(first)) = (self.code, self.listed.first()) else { return Ok(()) };
-        let n = self.listed.len() + self.more;
+    fn finish(self) -> Result<(), Problem> {
+        let n = self.found.count();
+        let listed = self.found.into_list("/changes", "problem");
+        let (Some(code), Some(first)) = (self.code, listed.first()) else { return Ok(()) };
         let detail = if n == 1 { first.message.clone() } else { format!("{n} problems, see `errors`") };
         let pointer = first.origin.clone();
-        if self.more > 0 {
-            self.listed.push(Diagnostic::error("/changes", format!("and {}", count(self.more, "more problem"))));
-        }
-        Err(Problem::bad_request(code, detail).about(pointer, self.listed))
+        Err(Problem::bad_request(code, detail).about(pointer, listed))
     }
 }
 

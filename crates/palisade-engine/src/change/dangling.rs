@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::change::{LISTED, Place, Transacting};
+use crate::change::{Place, Transacting};
 use crate::decode::uid_parts;
 use crate::export;
+use crate::ids::EntityId;
 use crate::misfit::Misfits;
-use crate::model::{Diagnostic, PolicyId, Refused, Uid, Value};
+use crate::model::{Diagnostic, Findings, PolicyId, Refused, Uid, Value};
 use crate::schema::{Members, Type};
 use crate::store::Entity;
 
@@ -19,24 +20,19 @@ const CANNOT: &str = "change what refers to it in the same transaction; or say `
 
 /// What was found to refer to what is deleted.
 #[derive(Default)]
-struct Found {
-    listed: Vec<Diagnostic>,
-    count: usize,
-}
+struct Found(Findings);
 
 impl Found {
     fn push(&mut self, place: Place, help: &str, message: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.listed.len() < LISTED {
-            self.listed.push(Diagnostic::error(place.pointer(""), message()).help(help));
-        }
+        self.0.add(|| Diagnostic::error(place.pointer(""), message()).help(help));
     }
 
     fn finish(self) -> Result<(), Refused> {
-        if self.count == 0 {
+        let count = self.0.count();
+        if count == 0 {
             return Ok(());
         }
-        Err(Refused::Dangling(Diagnostic::about("change", self.listed), self.count))
+        Err(Refused::Dangling(Diagnostic::about("change", self.0.into_parts().0), count))
     }
 }
 
@@ -45,7 +41,7 @@ impl Transacting<'_> {
     /// cannot be without is deleted too.
     pub(super) fn settle_references(&mut self, cascade: bool, refuse: bool) -> Result<(), Refused> {
         let mut found = Found::default();
-        let mut open: Vec<(u32, Place)> = self.touched.iter().map(|(id, place)| (*id, *place)).collect();
+        let mut open: Vec<(EntityId, Place)> = self.touched.iter().map(|(id, place)| (*id, *place)).collect();
         // the last is taken first
         open.reverse();
         let (mut blocked, mut unlinked) = (BTreeSet::new(), Vec::new());
@@ -99,14 +95,14 @@ impl Transacting<'_> {
     }
 
     /// Whether the transaction deletes what was stored, so that references at it lead nowhere from then on.
-    fn is_deleted(&self, id: u32) -> bool {
+    fn is_deleted(&self, id: EntityId) -> bool {
         let was = self.before.store.earlier(id).is_some_and(Entity::is_present);
         let declared = self.checks.layout.and_then(|layout| layout.entity_type(self.draft.type_of(id)));
         // the ids of an `enum` type are there, stored or not
         was && !self.draft.record(id).is_present() && declared.is_none_or(|declared| declared.choices.is_none())
     }
 
-    fn refers(&self, referrer: u32, gone: u32) -> String {
+    fn refers(&self, referrer: EntityId, gone: EntityId) -> String {
         let (holder, gone) = (export::uid_of(&self.draft, referrer), export::uid_of(&self.draft, gone));
         let value = export::entity(&self.draft, referrer).unwrap_or(Value::Null);
         let place = path(&value, &gone).unwrap_or_default();
@@ -114,7 +110,7 @@ impl Transacting<'_> {
     }
 
     /// Takes the references at what was deleted out of an entity. False if it cannot be without one of them.
-    fn unlink(&mut self, holder: u32, place: Place) -> Result<bool, Misfits> {
+    fn unlink(&mut self, holder: EntityId, place: Place) -> Result<bool, Misfits> {
         let Some(freed) = self.freed(holder) else { return Ok(false) };
         if freed == Value::Null {
             return Ok(true);
@@ -125,12 +121,12 @@ impl Transacting<'_> {
     }
 
     /// Whether an entity can be without the references at what was deleted.
-    fn is_free(&self, holder: u32) -> bool {
+    fn is_free(&self, holder: EntityId) -> bool {
         self.freed(holder).is_some()
     }
 
     /// An entity without the references at what was deleted, if it can be without them; null where it is not stored.
-    fn freed(&self, holder: u32) -> Option<Value<'static>> {
+    fn freed(&self, holder: EntityId) -> Option<Value<'static>> {
         let Some(Value::Object(mut members)) = export::entity(&self.draft, holder) else { return Some(Value::Null) };
         let uid = export::uid_of(&self.draft, holder);
         let declared = self.checks.schema.and_then(|schema| schema.entity_type(&uid.type_name));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::Place;
+use crate::ids::EntityId;
 use crate::model::{Diagnostic, Level, Refused};
 use crate::snapshot::Snapshot;
 
@@ -13,11 +14,11 @@ use crate::snapshot::Snapshot;
 pub(super) fn keep_rules(
     before: &Snapshot,
     now: &Snapshot,
-    touched: &BTreeMap<u32, Place>,
+    touched: &BTreeMap<EntityId, Place>,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<Diagnostic>, Refused> {
     let Some(rules) = before.core.rules.as_ref().filter(|_| !touched.is_empty()) else { return Ok(Vec::new()) };
-    let ids: BTreeSet<u32> = touched.keys().copied().collect();
+    let ids: BTreeSet<EntityId> = touched.keys().copied().collect();
     let among = rules.affected(&before.store, &now.store, &ids);
     let (broken, count) = rules.broken(&now.store, among, stop).map_err(|_| Refused::GivenUp)?;
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());

@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 
 use crate::change::rebase::AT_A_LOAD;
-use crate::change::{Changed, Thing, gone};
+use crate::change::{Changed, Thing};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::request::uid_member;
 use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
 use crate::snapshot::Snapshot;
-use crate::store::{Layer, references};
+use crate::store::references;
 
 /// What the outcome of a transaction depends on, besides what nothing but a new base can change.
 #[derive(Debug, Default)]
@@ -34,7 +35,9 @@ impl Footprint {
                     Some(uid.clone())
                 }
                 Edit::Revert(uid) | Edit::Expect { uid, .. } => Some(uid.clone()),
-                _ => None,
+                // what other changes did to policies and links meanwhile has to do with everything
+                Edit::PutPolicy { .. } | Edit::DeletePolicy(_) | Edit::RevertPolicy(_) => None,
+                Edit::PutLink(_) | Edit::DeleteLink(_) | Edit::RevertLink(_) => None,
             };
             footprint.entities.extend(uid.map(Uid::into_owned));
         }
@@ -51,17 +54,6 @@ impl Footprint {
 }
 
 impl Snapshot {
-    /// All that changes have the last word about.
-    #[must_use]
-    pub fn words(&self) -> Vec<(Thing, String)> {
-        let is_changed = |id: &u32| self.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
-        let entities = self.store.ids().filter(is_changed);
-        let entities = entities.map(|id| (Thing::Entity, export::uid_of(&self.store, id).to_string()));
-        let policies = self.words.policies.iter().map(|id| (Thing::Policy, id.to_string()));
-        let links = self.words.links.iter().map(|id| (Thing::Link, id.to_string()));
-        entities.chain(policies).chain(links).collect()
-    }
-
     /// This state, in which changes have the last word about each of `things` as in `served`, be it none. Gives the names of
     /// those that are otherwise here than in the base of `served`, and hidden by a change, too.
     ///
@@ -89,35 +81,6 @@ impl Snapshot {
             Ok(changed) => Ok((changed.snapshot, hidden)),
             Err(refused) => Err(self.unfit(&refused, |number| names.get(number).cloned(), AT_A_LOAD)),
         }
-    }
-
-    /// The change by which another state says of a thing what this one says.
-    fn word_of(&self, thing: Thing, key: &str) -> Result<Edit, Vec<Diagnostic>> {
-        let wrong = |what: String| vec![Diagnostic::error("changes", what)];
-        Ok(match thing {
-            Thing::Entity => {
-                let Edit::Delete(uid) = gone(thing, key).map_err(wrong)? else { return Err(wrong(key.to_owned())) };
-                let id =
-                    self.store.symbols().type_id(&uid.type_name).and_then(|ty| self.store.find(ty, uid.id.as_bytes()));
-                match id.and_then(|id| Some((id, self.store.record(id)?))) {
-                    Some((id, record)) if record.layer() == Layer::Overlay => match export::entity(&self.store, id) {
-                        Some(entity) if record.is_present() => Edit::Upsert(entity),
-                        _ => Edit::Delete(uid),
-                    },
-                    _ => Edit::Revert(uid),
-                }
-            }
-            Thing::Policy if !self.words.policies.contains(key) => Edit::RevertPolicy(key.to_owned()),
-            Thing::Policy => match self.core.policies.policy(key) {
-                Some(site) => Edit::PutPolicy { id: key.to_owned(), text: site.text().to_owned() },
-                None => Edit::DeletePolicy(key.to_owned()),
-            },
-            Thing::Link if !self.words.links.contains(key) => Edit::RevertLink(key.to_owned()),
-            Thing::Link => match self.core.policies.link(key) {
-                Some(link) => Edit::PutLink(link.clone()),
-                None => Edit::DeleteLink(key.to_owned()),
-            },
-        })
     }
 }
 
@@ -155,14 +118,12 @@ impl Changed {
             }
         }
         let (snapshot, _) = self.snapshot.following(served, things, stop).ok()?;
-        let find =
-            |uid: &Uid<'_>| snapshot.store.find(snapshot.store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
         // what was touched since may be little where what is deleted is much
-        let refers = |id: u32| {
+        let refers = |id: EntityId| {
             let found = snapshot.store.entity(id).map(references).unwrap_or_default();
             found.into_iter().any(|to| footprint.deleted.contains(&export::uid_of(&snapshot.store, to)))
         };
-        let mut touched = things.iter().filter_map(|(_, key)| find(&Uid::parse(key).ok()?));
+        let mut touched = things.iter().filter_map(|(_, key)| snapshot.store.of_uid(&Uid::parse(key).ok()?));
         if !footprint.deleted.is_empty() && touched.any(refers) {
             return None;
         }

@@ -1,10 +1,11 @@
 //! Changes that take away what is not there. They are no errors, so that one can be sent twice; but most often a name is
 //! misspelt, and what was to be taken away still decides.
 
+use crate::change::Place;
 use crate::change::rules::RuleEdits;
-use crate::change::{LISTED, Place};
-use crate::model::{Diagnostic, Edit, Uid, count, hint};
-use crate::policies::Kind;
+use crate::model::{Diagnostic, Edit, MAX_LISTED, Uid, count, hint};
+use crate::policies::Policies;
+use crate::site::Kind;
 use crate::snapshot::Snapshot;
 
 /// The largest set in which a near id is looked for, and how often in one transaction: each takes a walk over the set.
@@ -28,19 +29,21 @@ impl Idle {
         let (id, is_link) = match edit {
             Edit::DeletePolicy(id) | Edit::RevertPolicy(id) => (id, false),
             Edit::DeleteLink(id) | Edit::RevertLink(id) => (id, true),
-            _ => return,
+            Edit::PutPolicy { .. } | Edit::PutLink(_) => return,
+            Edit::Upsert(_) | Edit::Update(_) | Edit::Delete(_) | Edit::DeleteSubtree(_) | Edit::Revert(_) => return,
+            Edit::Expect { .. } => return,
         };
         let (policies, base) = (&before.core.policies, &before.base_core().policies);
         let words = if is_link { &before.words.links } else { &before.words.policies };
-        let is_there = policies.sites.contains_key(id.as_str()) || base.sites.contains_key(id.as_str());
-        if is_there || words.contains(id.as_str()) || edits.has(id, is_link) {
+        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
+        let has = |known: &Policies| known.sites.get(id.as_str()).is_some_and(|site| is_kind(site.kind));
+        if has(policies) || has(base) || words.contains(id.as_str()) || edits.has(id, is_link) {
             return;
         }
         if self.is_full() {
             return;
         }
         let what = if is_link { "link" } else { "policy" };
-        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
         let known = policies.sites.iter().filter(|(_, site)| is_kind(site.kind)).map(|(id, _)| &**id);
         let search = self.searches < SEARCHES && policies.sites.len() <= MOST_SEARCHED;
         self.searches += usize::from(search);
@@ -51,7 +54,7 @@ impl Idle {
 
     /// Counts what is not listed any more.
     fn is_full(&mut self) -> bool {
-        let full = self.listed.len() >= LISTED;
+        let full = self.listed.len() >= MAX_LISTED;
         self.more += usize::from(full);
         full
     }

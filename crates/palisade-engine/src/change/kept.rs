@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 
+use crate::broken::broken;
 use crate::change::rebase::{AT_A_START, change_number, thing_of};
 use crate::change::{Changed, Place};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid, Value};
 use crate::snapshot::Snapshot;
-use crate::store::Layer;
 
 /// What a word of the overlay is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,24 @@ pub enum Word {
     OfBase,
 }
 
+impl Word {
+    /// The last word that a change is, as text.
+    fn of(edit: Edit) -> Self {
+        let is = match edit {
+            Edit::Upsert(entity) => json!({"upsert": entity.to_json()}),
+            Edit::PutPolicy { id, text } => json!({"put_policy": {"id": id, "text": text}}),
+            Edit::PutLink(link) => {
+                let args: serde_json::Map<_, _> = link.args.into_iter().map(|(slot, arg)| (slot, arg.into())).collect();
+                json!({"put_link": {"link_id": link.link_id, "template_id": link.template_id, "args": args}})
+            }
+            Edit::Delete(_) | Edit::DeletePolicy(_) | Edit::DeleteLink(_) => return Self::Gone,
+            Edit::Revert(_) | Edit::RevertPolicy(_) | Edit::RevertLink(_) => return Self::OfBase,
+            Edit::Update(_) | Edit::DeleteSubtree(_) | Edit::Expect { .. } => broken("a change that is no last word"),
+        };
+        Self::Is(is.to_string())
+    }
+}
+
 /// A change that was kept.
 #[derive(Debug)]
 pub enum Told<'t> {
@@ -60,13 +79,13 @@ pub enum Told<'t> {
 /// What a transaction touched, by the store's ids and by names.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
-    pub(crate) entities: Vec<u32>,
+    pub(crate) entities: Vec<EntityId>,
     pub(crate) policies: Vec<String>,
     pub(crate) links: Vec<String>,
 }
 
 impl Touched {
-    pub(super) fn new(entities: &BTreeMap<u32, Place>, (policies, links): (Vec<String>, Vec<String>)) -> Self {
+    pub(super) fn new(entities: &BTreeMap<EntityId, Place>, (policies, links): (Vec<String>, Vec<String>)) -> Self {
         Self { entities: entities.keys().copied().collect(), policies, links }
     }
 }
@@ -76,36 +95,14 @@ impl Changed {
     pub fn words(&self, mut keep: impl FnMut(Thing, &str, Word)) {
         let Self { snapshot, touched, .. } = self;
         for id in &touched.entities {
-            let Some(record) = snapshot.store.record(*id) else { continue };
-            let word = match (record.layer(), record.is_present()) {
-                (Layer::Overlay, true) => export::entity(&snapshot.store, *id)
-                    .map_or(Word::Gone, |entity| Word::Is(json!({"upsert": entity.to_json()}).to_string())),
-                (Layer::Overlay, false) => Word::Gone,
-                (Layer::Base, _) => Word::OfBase,
-            };
-            keep(Thing::Entity, &export::uid_of(&snapshot.store, *id).to_string(), word);
+            let key = export::uid_of(&snapshot.store, *id).to_string();
+            keep(Thing::Entity, &key, Word::of(snapshot.word_of_entity(*id)));
         }
-        let (rules, words) = (&snapshot.core.policies, &snapshot.words);
         for id in &touched.policies {
-            let word = match rules.policy(id) {
-                _ if !words.policies.contains(id.as_str()) => Word::OfBase,
-                Some(site) => Word::Is(json!({"put_policy": {"id": id, "text": site.text()}}).to_string()),
-                None => Word::Gone,
-            };
-            keep(Thing::Policy, id, word);
+            keep(Thing::Policy, id, Word::of(snapshot.word_of_policy(id)));
         }
         for id in &touched.links {
-            let word = match rules.link(id) {
-                _ if !words.links.contains(id.as_str()) => Word::OfBase,
-                Some(link) => {
-                    let args: serde_json::Map<_, _> =
-                        link.args.iter().map(|(slot, arg)| (slot.clone(), arg.as_str().into())).collect();
-                    let link = json!({"link_id": id, "template_id": link.template_id, "args": args});
-                    Word::Is(json!({ "put_link": link }).to_string())
-                }
-                None => Word::Gone,
-            };
-            keep(Thing::Link, id, word);
+            keep(Thing::Link, id, Word::of(snapshot.word_of_link(id)));
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::broken::broken;
 use crate::change::rules::RuledSet;
-use crate::change::{LISTED, Place, Transacting};
+use crate::change::{Place, Transacting};
 use crate::derived::{All, Before, BrokenPath, Finding, Grant, Grants, Pending, Tallied};
-use crate::model::{Diagnostic, Refused, Uid, count as counted};
+use crate::ids::{DeclarationIx, EntityId};
+use crate::model::{Diagnostic, Findings, Refused, Uid};
 use crate::policies::{NewLink, made_twice, too_many};
 use crate::snapshot::Snapshot;
 
@@ -34,29 +36,12 @@ impl DataLinks {
     }
 }
 
-/// Entities from which a path leads to what would not be stored.
-#[derive(Debug, Default)]
-struct Broken {
-    listed: Vec<Diagnostic>,
-    count: usize,
-}
-
-impl Broken {
-    fn add(&mut self, found: impl FnOnce() -> Diagnostic) {
-        self.count += 1;
-        if self.listed.len() < LISTED {
-            self.listed.push(found());
-        }
+/// Refuses paths that lead to what would not be stored, if there are some.
+fn all_whole(cut: Findings) -> Result<(), Refused> {
+    if cut.is_empty() {
+        return Ok(());
     }
-
-    fn finish(mut self) -> Result<(), Refused> {
-        match self.count - self.listed.len() {
-            _ if self.count == 0 => return Ok(()),
-            0 => {}
-            more => self.listed.push(Diagnostic::error("/changes", format!("and {}", counted(more, "more entity")))),
-        }
-        Err(Refused::BrokenPath(Diagnostic::about("change", self.listed)))
-    }
+    Err(Refused::BrokenPath(Diagnostic::about("change", cut.into_list("/changes", "entity"))))
 }
 
 impl Transacting<'_> {
@@ -75,20 +60,21 @@ impl Transacting<'_> {
         }
         let before = Before(&self.before.store);
         let affected = declared.affected(&before, &self.draft, self.touched.keys().copied());
-        let (mut pending, mut broken) = (Pending::default(), Broken::default());
+        let (mut pending, mut cut) = (Pending::default(), Findings::default());
         for (n, entity) in affected.into_iter().enumerate() {
             if n.is_multiple_of(STRIDE) && (self.stop)() {
                 return Err(Refused::GivenUp);
             }
             let ty = self.draft.type_of(entity);
-            // before the transaction every path was whole
-            let old = declared.grants(&before, ty, entity).unwrap_or_default();
+            // INVARIANT: before the transaction every path was whole, or that state would not have been made. Taken for no
+            // grant, what was filed would stay, and nothing could remove its links.
+            let Ok(old) = declared.grants(&before, ty, entity) else { broken("a stored state with a broken path") };
             match declared.grants(&self.draft, ty, entity) {
                 Ok(new) => pending.moves(&old, &new, grants, declared, &self.draft),
-                Err(fault) => broken.add(|| self.broken_path(entity, fault)),
+                Err(fault) => cut.add(|| self.broken_path(entity, fault)),
             }
         }
-        broken.finish()?;
+        all_whole(cut)?;
         self.touched.keys().for_each(|id| pending.touches(*id, grants, declared, &self.draft));
         let (after, tallied) = match pending.is_empty() {
             true => (grants.clone(), Tallied::default()),
@@ -104,19 +90,19 @@ impl Transacting<'_> {
     /// regard then (an id that data made a link of, a template that data named) may be gone since, and says nothing of the
     /// state that all of them make. So that one is looked at as a load would look at it.
     fn derive_afresh(&self) -> Result<DataLinks, Refused> {
-        let mut broken = Broken::default();
+        let mut cut = Findings::default();
         let made = self.before.core.declared.make_all(&self.draft, self.stop, |entity, fault| {
-            broken.add(|| self.broken_path(entity, fault));
+            cut.add(|| self.broken_path(entity, fault));
         });
         let All { grants, examples } = made.ok_or(Refused::GivenUp)?;
-        broken.finish()?;
+        all_whole(cut)?;
         let example =
             |(grant, name): &(Grant, Arc<str>)| self.made_link(grant, name, self.at_fault(grant.entity).pointer(""));
         let (tallied, new) = (Tallied::default(), examples.iter().map(example).collect());
         Ok(DataLinks { grants, tallied, new, afresh: true })
     }
 
-    fn broken_path(&self, entity: u32, fault: BrokenPath) -> Diagnostic {
+    fn broken_path(&self, entity: EntityId, fault: BrokenPath) -> Diagnostic {
         let message = self.before.core.declared.explain(fault, &self.draft);
         Diagnostic::error(self.at_fault(entity).pointer(""), message)
     }
@@ -124,7 +110,7 @@ impl Transacting<'_> {
     /// Whether data make a link of an id, as far as its template was there before.
     pub(super) fn still_made(&self, links: &DataLinks, id: &str) -> bool {
         let core = &self.before.core;
-        let find = |uid: &Uid<'_>| self.draft.find(self.draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+        let find = |uid: &Uid<'_>| self.draft.of_uid(uid);
         let number = |name: &str| core.compiled.number(name);
         let (declared, grants, records) = (&*core.declared, &links.grants, &self.draft);
         Finding { declared, grants, records, find: &find, number: &number }.link(id).is_some()
@@ -135,7 +121,7 @@ impl Transacting<'_> {
         let (core, grants) = (&self.before.core, &self.before.grants);
         let declared = &*core.declared;
         let named = pending.new_names(grants, after, &|number| core.compiled.name(number));
-        let mut wanted: Vec<(u32, u32, &str, Option<Grant>)> =
+        let mut wanted: Vec<(DeclarationIx, EntityId, &str, Option<Grant>)> =
             named.iter().map(|new| (new.declaration, new.holder, &*new.name, new.grant)).collect();
         if self.rules.may_bring_templates(self.before) {
             for (declaration, holder, names) in after.unknown() {
@@ -144,9 +130,9 @@ impl Transacting<'_> {
             }
         }
         let mut seen = HashSet::new();
-        let is_new = |(declaration, _, name, _): &(u32, u32, &str, Option<Grant>)| {
+        let is_new = |(declaration, _, name, _): &(DeclarationIx, EntityId, &str, Option<Grant>)| {
             // what a declaration names itself is looked at with the declaration, at the load and when it is put
-            let is_fixed = declared.get(*declaration).is_some_and(|declaration| declaration.fixed().is_some());
+            let is_fixed = declared.at(*declaration).fixed().is_some();
             let used = core.compiled.number(name).is_some_and(|number| is_fixed || grants.has(*declaration, number));
             !used && seen.insert((*declaration, name.to_string()))
         };
@@ -162,7 +148,7 @@ impl Transacting<'_> {
     }
 
     /// The change to report about: the one that touched the entity, or else the first of the transaction that touched one.
-    fn at_fault(&self, entity: u32) -> Place {
+    fn at_fault(&self, entity: EntityId) -> Place {
         let first = || self.touched.values().next().copied();
         self.touched.get(&entity).copied().or_else(first).unwrap_or(Place { number: 0, name: "put_policy" })
     }

@@ -7,6 +7,7 @@
 
 mod dangling;
 mod data;
+mod finish;
 mod follow;
 mod idle;
 mod kept;
@@ -15,15 +16,18 @@ mod rebase;
 mod rules;
 mod update;
 mod users;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entities::name_of;
-use crate::export;
+use crate::ids::EntityId;
 use crate::layout::is_action_type;
+use crate::load::name_of;
 use crate::load::{self, Checks};
-use crate::misfit::{Misfit, Misfits, Step};
-use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Revision, Tally, Transaction, Uid, Value, count};
+use crate::misfit::{Misfit, Misfits};
+use crate::model::{
+    Dangling, Diagnostic, Edit, Findings, PolicyId, Refused, Revision, Step, Tally, Transaction, Uid, Value,
+};
 use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
@@ -31,13 +35,9 @@ use crate::value::Packer;
 pub use follow::Footprint;
 use idle::Idle;
 pub use kept::{Thing, Told, Word, gone};
-use links::DataLinks;
 pub use rebase::Overlay;
 use rules::RuleEdits;
 pub(crate) use rules::{Ruled, RuledSet, Words};
-
-/// How many problems are listed; the rest is counted.
-const LISTED: usize = 100;
 
 /// Bytes of packed entities that one transaction may write again. Each time the whole entity is read and checked, and it
 /// may be large where the change is small.
@@ -77,16 +77,16 @@ struct Transacting<'t> {
     draft: Draft,
     checks: Checks<'t>,
     packer: Packer,
-    problems: Problems,
+    problems: Findings,
     /// The entities that were written or removed, each with the change that did it first.
-    touched: BTreeMap<u32, Place>,
+    touched: BTreeMap<EntityId, Place>,
     /// The entities that an update left as they were.
-    untouched: BTreeSet<u32>,
+    untouched: BTreeSet<EntityId>,
     rules: RuleEdits,
     /// What took nothing away.
     idle: Idle,
     /// Changes by hand of links that data make.
-    by_hand: Problems,
+    by_hand: Findings,
     /// Policies and links that are put under the id of a link that data made: are they to make it no more?
     put_over: Vec<(String, Place)>,
     /// How many more entities it may touch.
@@ -118,26 +118,9 @@ impl Place {
     }
 }
 
-#[derive(Debug, Default)]
-struct Problems {
-    listed: Vec<Diagnostic>,
-    more: usize,
-}
-
-impl Problems {
-    fn push(&mut self, problem: Diagnostic) {
-        if self.listed.len() < LISTED { self.listed.push(problem) } else { self.more += 1 }
-    }
-
-    fn finish(mut self) -> Result<(), Vec<Diagnostic>> {
-        if self.listed.is_empty() {
-            return Ok(());
-        }
-        if self.more > 0 {
-            self.listed.push(Diagnostic::error("/changes", format!("and {}", count(self.more, "more problem"))));
-        }
-        Err(Diagnostic::about("change", self.listed))
-    }
+/// All that is wrong, unless nothing is.
+fn all_well(found: Findings) -> Result<(), Vec<Diagnostic>> {
+    if found.is_empty() { Ok(()) } else { Err(Diagnostic::about("change", found.into_list("/changes", "problem"))) }
 }
 
 impl Snapshot {
@@ -185,12 +168,12 @@ impl Snapshot {
             draft: Draft::new(&self.store).reusing(self.users(), !keeps_deletions),
             checks: Checks { schema: self.core.schema.as_deref(), layout: self.core.layout.as_deref(), limits },
             packer: Packer::default(),
-            problems: Problems::default(),
+            problems: Findings::default(),
             touched: BTreeMap::new(),
             untouched: BTreeSet::new(),
             rules: RuleEdits::default(),
             idle: Idle::default(),
-            by_hand: Problems::default(),
+            by_hand: Findings::default(),
             put_over: Vec::new(),
             // what was kept was let in before
             room: if keeps_deletions { usize::MAX } else { limits.max_changes },
@@ -217,7 +200,7 @@ impl Snapshot {
 impl Transacting<'_> {
     /// Compares what is stored before the transaction with what it expects.
     fn expect(&mut self, edits: &[Edit]) -> Result<(), Refused> {
-        let mut unmet = Problems::default();
+        let mut unmet = Findings::default();
         for (number, edit) in edits.iter().enumerate() {
             let Edit::Expect { uid, equals } = edit else { continue };
             let place = Place { number, name: edit.name() };
@@ -254,7 +237,7 @@ impl Transacting<'_> {
                 unmet.push(Diagnostic::error(place.pointer(""), message));
             }
         }
-        unmet.finish().map_err(Refused::Unmet)
+        all_well(unmet).map_err(Refused::Unmet)
     }
 
     fn edit(&mut self, edit: &Edit, place: Place) {
@@ -265,19 +248,33 @@ impl Transacting<'_> {
             Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfits::from),
             Edit::Revert(uid) => self.revert(uid, place).map_err(Misfits::from),
             Edit::Expect { .. } => Ok(()),
-            of_rules => {
-                match (self.derived_by(of_rules), of_rules) {
-                    (Some(id), Edit::PutPolicy { .. } | Edit::PutLink(_)) => self.put_over.push((id, place)),
-                    (Some(id), _) => return self.refuse_by_hand(id, place),
-                    (None, _) => {}
+            Edit::PutPolicy { id, .. } => self.put_rule(edit, id, place),
+            Edit::PutLink(link) => self.put_rule(edit, &link.link_id, place),
+            // what data make is no policy that could be taken back
+            Edit::RevertPolicy(_) => self.rule(edit, place),
+            Edit::DeletePolicy(id) | Edit::DeleteLink(id) | Edit::RevertLink(id) => {
+                if self.is_derived(id) {
+                    return self.refuse_by_hand(id.clone(), place);
                 }
-                if !self.keeps_deletions {
-                    self.idle.of_rules(of_rules, place, self.before, &self.rules);
-                }
-                self.rules.take(of_rules, place, self.before).map_err(Misfits::from)
+                self.rule(edit, place)
             }
         };
         self.note(done, place, "");
+    }
+
+    /// A policy or link that is put. Under the id of a link that data made, it is only known at the end whether they still do.
+    fn put_rule(&mut self, edit: &Edit, id: &str, place: Place) -> Result<(), Misfits> {
+        if self.is_derived(id) {
+            self.put_over.push((id.to_owned(), place));
+        }
+        self.rule(edit, place)
+    }
+
+    fn rule(&mut self, edit: &Edit, place: Place) -> Result<(), Misfits> {
+        if !self.keeps_deletions {
+            self.idle.of_rules(edit, place, self.before, &self.rules);
+        }
+        self.rules.take(edit, place, self.before).map_err(Misfits::from)
     }
 
     /// An entity that is upserted.
@@ -300,22 +297,14 @@ impl Transacting<'_> {
         self.by_hand.push(Diagnostic::error(place.pointer(""), found).policy(id));
     }
 
-    /// The id that a change is about, where it is that of a link that data make. What was kept was let in before, and may
-    /// have its id from a link that was not made any more then.
-    fn derived_by(&self, edit: &Edit) -> Option<String> {
-        if self.keeps_deletions {
-            return None;
-        }
-        let id = match edit {
-            Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) | Edit::DeleteLink(id) | Edit::RevertLink(id) => id,
-            Edit::PutLink(link) => &link.link_id,
-            _ => return None,
-        };
-        self.before.made(id).map(|_| id.clone())
+    /// Whether an id is that of a link that data make. What was kept was let in before, and may have its id from a link that was
+    /// not made any more then.
+    fn is_derived(&self, id: &str) -> bool {
+        !self.keeps_deletions && self.before.makes_link(id)
     }
 
     /// Reads an entity into the packer. Gives its id.
-    fn read(&mut self, value: &Value<'_>) -> Result<u32, Misfits> {
+    fn read(&mut self, value: &Value<'_>) -> Result<EntityId, Misfits> {
         let id = load::read_one(value, self.checks, &mut self.draft, &mut self.packer)?;
         if self.draft.record(id).is_schema_action() {
             return Err(ACTIONS.to_owned().into());
@@ -336,7 +325,7 @@ impl Transacting<'_> {
     }
 
     /// Stores the entity that was read last.
-    fn write(&mut self, id: u32, place: Place) -> Result<(), String> {
+    fn write(&mut self, id: EntityId, place: Place) -> Result<(), String> {
         self.count_if_again(id)?;
         self.touch(id, place)?;
         self.draft.put(id, &self.packer.out, Layer::Overlay);
@@ -344,7 +333,7 @@ impl Transacting<'_> {
     }
 
     /// Counts the bytes of the entity that was read last, where the transaction was at it before.
-    fn count_if_again(&mut self, id: u32) -> Result<(), String> {
+    fn count_if_again(&mut self, id: EntityId) -> Result<(), String> {
         if !self.touched.contains_key(&id) && !self.untouched.contains(&id) {
             return Ok(());
         }
@@ -382,7 +371,7 @@ impl Transacting<'_> {
         self.remove(id, place)
     }
 
-    fn remove(&mut self, id: u32, place: Place) -> Result<(), String> {
+    fn remove(&mut self, id: EntityId, place: Place) -> Result<(), String> {
         self.touch(id, place)?;
         let hides = self.keeps_deletions || self.base.earlier(id).is_some_and(Entity::is_present);
         self.draft.remove(id, if hides { Layer::Overlay } else { Layer::Base });
@@ -400,7 +389,7 @@ impl Transacting<'_> {
         Ok(())
     }
 
-    fn touch(&mut self, id: u32, place: Place) -> Result<(), String> {
+    fn touch(&mut self, id: EntityId, place: Place) -> Result<(), String> {
         if !self.touched.contains_key(&id) {
             self.room = self.room.checked_sub(1).ok_or_else(|| self.too_many())?;
             self.touched.insert(id, place);
@@ -415,8 +404,8 @@ impl Transacting<'_> {
     }
 
     /// The id of a uid, if it was ever named.
-    fn find(&self, uid: &Uid<'_>) -> Option<u32> {
-        self.draft.find(self.draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())
+    fn find(&self, uid: &Uid<'_>) -> Option<EntityId> {
+        self.draft.of_uid(uid)
     }
 
     /// Refuses types that no entity can have.
@@ -426,119 +415,6 @@ impl Transacting<'_> {
             return Err(ACTIONS.to_owned());
         }
         schema.check_type(&uid.type_name)
-    }
-
-    fn finish(mut self, dangling: Dangling, revision: Revision) -> Result<Changed, Refused> {
-        if self.problems.listed.is_empty() {
-            self.check_hierarchy();
-        } else {
-            self.look_at_rules();
-        }
-        std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
-        std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
-        if dangling != Dangling::Keep {
-            self.settle_references(dangling == Dangling::Cascade, dangling == Dangling::Refuse)?;
-            std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
-        }
-        let from_data = self.derive()?;
-        for (id, place) in std::mem::take(&mut self.put_over) {
-            if self.still_made(&from_data, &id) {
-                self.refuse_by_hand(id, place);
-            }
-        }
-        std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
-        let rules = std::mem::take(&mut self.rules);
-        let kept = kept::Touched::new(&self.touched, rules.ids());
-        let ruled = if rules.is_empty() && from_data.new.is_empty() {
-            None
-        } else {
-            rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop)?
-        };
-        let (grants, tallied) = self.settle(from_data, ruled.as_ref().and_then(|ruled| ruled.set.as_ref()))?;
-        let Self { before, draft, touched, idle, stop, keeps_deletions, .. } = self;
-        // what kept changes amount to is reported to no one, and there may be a million
-        let tells = !keeps_deletions;
-        if stop() {
-            return Err(Refused::GivenUp);
-        }
-        let (mut tally, mut entities, mut changed) = (Tally::default(), Vec::new(), ruled.is_some());
-        for id in touched.keys().copied().filter(|_| tells) {
-            let (old, new) = (before.store.earlier(id), draft.record(id));
-            let was = old.is_some_and(Entity::is_present);
-            let same_content = match (old, new.is_present()) {
-                (Some(old), true) => was && old.has_content_of(new),
-                (None, true) => false,
-                (_, false) => !was,
-            };
-            let same = same_content && old.map_or(Layer::Base, Entity::layer) == new.layer();
-            changed |= !same;
-            if new.is_present() && !same {
-                tally.upserted += 1;
-            } else if was && !new.is_present() {
-                tally.deleted += 1;
-            }
-            if !same_content {
-                entities.push(export::uid_of(&draft, id));
-            }
-        }
-        let (mut warnings, mut of_policies, mut of_links) = (idle.warnings(), Vec::new(), Vec::new());
-        let mut forbids_removed = Vec::new();
-        if let Some(ruled) = &ruled {
-            warnings.extend(ruled.warnings.iter().cloned());
-            of_policies.clone_from(&ruled.policies);
-            of_links.clone_from(&ruled.links);
-            forbids_removed.clone_from(&ruled.forbids_removed);
-            let Tally { policies, links_added, links_removed, .. } = ruled.tally;
-            tally = Tally { policies, links_added, links_removed, ..tally };
-        }
-        tally.links_added += tallied.added;
-        tally.links_removed += tallied.removed;
-        let snapshot = before.after(draft.commit(), grants, ruled, revision);
-        if tells && (!snapshot.grants.is(&before.grants) || !before.has_policies_of(&snapshot)) {
-            let gone = before.made_forbids_gone(&snapshot);
-            if !gone.is_empty() {
-                forbids_removed.extend(gone);
-                forbids_removed.sort_unstable();
-            }
-        }
-        warnings.extend(data::keep_rules(before, &snapshot, &touched, stop)?);
-        Ok(Changed {
-            snapshot,
-            changed,
-            tally,
-            warnings,
-            entities,
-            policies: of_policies,
-            links: of_links,
-            forbids_removed,
-            touched: kept,
-        })
-    }
-
-    /// Finds what is wrong with policies and links, too, where something is wrong with entities. What is made is not used.
-    fn look_at_rules(&mut self) {
-        let rules = std::mem::take(&mut self.rules);
-        if rules.is_empty() {
-            return;
-        }
-        let from_data = DataLinks::as_before(self.before);
-        let looked = rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop);
-        if let Err(Refused::Invalid(found)) = looked {
-            found.into_iter().for_each(|problem| self.problems.push(problem));
-        }
-    }
-
-    /// Checks what the changes can have broken, and says which change did it.
-    fn check_hierarchy(&mut self) {
-        let present = |id: &u32| self.draft.record(*id).is_present();
-        let written: Vec<u32> = self.touched.keys().copied().filter(present).collect();
-        if let Err(fault) = self.draft.check_changed(&written, self.checks.limits) {
-            let (at, message) = load::explain(&fault, &self.draft, self.checks.limits);
-            let all = fault.entities();
-            let place = self.touched.get(&at).or_else(|| all.iter().find_map(|id| self.touched.get(id)));
-            let pointer = place.map_or_else(|| "/changes".to_owned(), |place| place.pointer(""));
-            self.problems.push(Diagnostic::error(pointer, message));
-        }
     }
 }
 

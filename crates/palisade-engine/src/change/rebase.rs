@@ -1,7 +1,9 @@
 //! A new base below the same changes.
 
+use crate::broken::broken;
 use crate::change::{Thing, Transacting};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Transaction};
 use crate::shared::Set;
 use crate::snapshot::Snapshot;
@@ -50,30 +52,19 @@ impl Snapshot {
         }
         let mut names = Vec::new();
         let mut edits = Vec::new();
-        for id in served.store.ids() {
-            let Some(record) = served.store.record(id).filter(|record| record.layer() == Layer::Overlay) else {
-                continue;
-            };
-            let uid = export::uid_of(&served.store, id);
-            names.push(Thing::Entity.in_words(&uid.to_string()));
-            edits.push(match export::entity(&served.store, id).filter(|_| record.is_present()) {
-                Some(entity) => Edit::Upsert(entity),
-                None => Edit::Delete(uid),
-            });
+        let is_changed =
+            |id: &EntityId| served.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
+        for id in served.store.ids().filter(is_changed) {
+            names.push(Thing::Entity.in_words(&export::uid_of(&served.store, id).to_string()));
+            edits.push(served.word_of_entity(id));
         }
         for id in sorted(&served.words.policies) {
             names.push(Thing::Policy.in_words(id));
-            edits.push(match served.core.policies.policy(id) {
-                Some(site) => Edit::PutPolicy { id: id.to_string(), text: site.text().to_owned() },
-                None => Edit::DeletePolicy(id.to_string()),
-            });
+            edits.push(served.word_of_policy(id));
         }
         for id in sorted(&served.words.links) {
             names.push(Thing::Link.in_words(id));
-            edits.push(match served.core.policies.link(id) {
-                Some(link) => Edit::PutLink(link.clone()),
-                None => Edit::DeleteLink(id.to_string()),
-            });
+            edits.push(served.word_of_link(id));
         }
         let shadowed = self.hidden(served, &edits, &names);
         let transaction = Transaction { edits, dangling: Dangling::Keep };
@@ -92,8 +83,7 @@ impl Snapshot {
         let (old_rules, new_rules) = (&served.base_core().policies, &self.core.policies);
         let old_store = served.base.as_ref().map_or(&served.store, |base| &base.store);
         let entity = |store: &crate::store::Store, uid: &crate::model::Uid<'_>| {
-            let id = store.find(store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())?;
-            export::canonical_entity(store, id)
+            export::canonical_entity(store, store.of_uid(uid)?)
         };
         let differs = |edit: &Edit| match edit {
             Edit::Upsert(value) => {
@@ -102,12 +92,14 @@ impl Snapshot {
             }
             Edit::Delete(uid) => entity(old_store, uid) != entity(&self.store, uid),
             Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) => {
-                let text = |site: Option<&crate::policies::Site>| site.map(|site| site.text().to_owned());
+                let text = |site: Option<&crate::site::Site>| site.map(|site| site.text().to_owned());
                 text(old_rules.policy(id)) != text(new_rules.policy(id))
             }
             Edit::PutLink(link) => differ(old_rules.link(&link.link_id), new_rules.link(&link.link_id)),
             Edit::DeleteLink(id) => differ(old_rules.link(id), new_rules.link(id)),
-            _ => false,
+            // the base counts, and is not hidden
+            Edit::Revert(_) | Edit::RevertPolicy(_) | Edit::RevertLink(_) => false,
+            Edit::Update(_) | Edit::DeleteSubtree(_) | Edit::Expect { .. } => broken("a change that is no last word"),
         };
         edits.iter().zip(names).filter(|(edit, _)| differs(edit)).map(|(_, name)| name.clone()).collect()
     }
@@ -168,7 +160,9 @@ pub(super) fn thing_of(edit: &Edit) -> Option<String> {
         Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) => Thing::Policy.in_words(id),
         Edit::PutLink(link) => Thing::Link.in_words(&link.link_id),
         Edit::DeleteLink(id) => Thing::Link.in_words(id),
-        _ => return None,
+        // what is kept says what a thing is, or that it is gone
+        Edit::Revert(_) | Edit::RevertPolicy(_) | Edit::RevertLink(_) => return None,
+        Edit::Update(_) | Edit::DeleteSubtree(_) | Edit::Expect { .. } => return None,
     })
 }
 

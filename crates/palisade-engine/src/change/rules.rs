@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::broken::broken;
 use crate::change::Place;
 use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
 use crate::derived::Grants;
 use crate::export;
 use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid, count};
-use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
+use crate::policies::{IN_USE, NewLink, Policies, SetEdits, Work};
 use crate::settings::{EngineKind, Validation};
 use crate::shared::Set;
+use crate::site::{Kind, Site};
 use crate::snapshot::{Core, Snapshot};
 use crate::store::Draft;
 use crate::validating::{Sound, Validated, Validating};
@@ -111,16 +113,16 @@ impl RuleEdits {
             Edit::DeleteLink(id) if is_policy(id) => {
                 return Err(format!("`{id}` is a policy, not a link; `delete_policy` removes it"));
             }
-            _ => {}
-        }
-        match edit {
             Edit::PutPolicy { id, text } => self.policy(id, place, What::Given(text.clone())),
             Edit::DeletePolicy(id) => self.policy(id, place, What::Gone),
             Edit::RevertPolicy(id) => self.policy(id, place, What::OfBase),
             Edit::PutLink(link) => self.link(&link.link_id, place, What::Given(link.clone())),
             Edit::DeleteLink(id) => self.link(id, place, What::Gone),
             Edit::RevertLink(id) => self.link(id, place, What::OfBase),
-            _ => {}
+            Edit::Upsert(_) | Edit::Update(_) | Edit::Delete(_) | Edit::DeleteSubtree(_) | Edit::Revert(_) => {
+                broken("a change of an entity among those of policies");
+            }
+            Edit::Expect { .. } => broken("a condition among the changes of policies"),
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use crate::change::{Place, Transacting, moved};
 use crate::conform::Name;
 use crate::decode::uid_parts;
 use crate::export;
-use crate::misfit::{Misfit, Misfits, Step};
-use crate::model::{Uid, Update, Value, hint};
+use crate::misfit::{Misfit, Misfits};
+use crate::model::{Step, Uid, Update, Value, hint};
 use crate::store::Entity;
 
 type Members = Vec<(Cow<'static, str>, Value<'static>)>;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::ids::EntityId;
 use crate::snapshot::{Core, Snapshot};
 use crate::store::{Store, Users};
 
@@ -12,11 +13,11 @@ struct NamedBy {
 }
 
 impl Users for NamedBy {
-    fn loaded(&self, id: u32) -> bool {
+    fn loaded(&self, id: EntityId) -> bool {
         self.base.earlier(id).is_some()
     }
 
-    fn name(&self, id: u32) -> bool {
+    fn name(&self, id: EntityId) -> bool {
         self.core.compiled.names(id)
     }
 }

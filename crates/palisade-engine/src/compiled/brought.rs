@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::decode::uid_parts;
 use crate::guard::check_closure;
+use crate::ids::EntityId;
 use crate::model::{AccessRequest, RequestError, Value};
 use crate::store::Store;
 
@@ -13,7 +14,7 @@ enum Node<'v> {
     /// One that the request brings, by its place among them.
     Own(usize),
     /// One of the store.
-    Stored(u32),
+    Stored(EntityId),
     /// One that is only named.
     Named(&'v str, &'v str),
 }
@@ -44,7 +45,8 @@ pub(crate) fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Resul
         return Ok(());
     }
     let stored = |(ty, id): (&str, &str)| store.symbols().type_id(ty).and_then(|ty| store.find(ty, id.as_bytes()));
-    let by_id: HashMap<u32, usize> = places.iter().filter_map(|(uid, place)| Some((stored(*uid)?, *place))).collect();
+    let by_id: HashMap<EntityId, usize> =
+        places.iter().filter_map(|(uid, place)| Some((stored(*uid)?, *place))).collect();
     let replaces = request.entities.is_some();
     let node = |uid| match (places.get(&uid), stored(uid).filter(|_| !replaces)) {
         (Some(place), _) => Node::Own(*place),

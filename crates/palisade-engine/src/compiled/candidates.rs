@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use cedar_policy_core::ast::EntityUID;
 
 use super::index::{Actions, Scope, Scopes};
+use crate::ids::{EntityId, TypeId};
 use crate::layout::known;
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
@@ -15,9 +16,9 @@ use crate::snapshot::Snapshot;
 /// An entity of a request and those above it.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    pub(super) own: Option<u32>,
-    pub(super) ty: Option<u32>,
-    pub(super) all: HashSet<u32>,
+    pub(super) own: Option<EntityId>,
+    pub(super) ty: Option<TypeId>,
+    pub(super) all: HashSet<EntityId>,
 }
 
 impl Lineage {
@@ -63,15 +64,13 @@ pub(crate) fn near<'s>(
     let mut found = Vec::new();
     let [of_principal, of_action, of_resource] = [principal, action, resource].map(|it| (it.own, &it.all));
     set.index.filed_near(of_principal, of_action, of_resource, |position| {
-        if let Some(entry) = set.entries.get(position as usize)
-            && is_in_scope(&entry.scopes, principal, action, resource)
-        {
+        if is_in_scope(&set.entry(position).scopes, principal, action, resource) {
             found.push(position);
         }
     });
     found.sort_unstable();
     found.dedup();
-    found.into_iter().filter_map(|position| Some(&set.entries.get(position as usize)?.id)).collect()
+    found.into_iter().map(|position| &set.entry(position).id).collect()
 }
 
 /// Whether the action is one of these.

@@ -6,16 +6,17 @@ use super::index::{Actions, action_keys, entity_key};
 use super::misses::Refiled;
 use super::set::links;
 use super::{CompiledSet, Condition, Entry, Misses};
+use crate::ids::{EntityId, PolicyIx, ProgramIx};
 use crate::store::{PairEdits, Pairs};
 
 impl CompiledSet {
     /// Looks at everything.
     pub(crate) fn check(&self) {
-        let live: BTreeMap<u32, &Entry> =
-            self.positions.iter().map(|(_, at)| (*at, &self.entries[*at as usize])).collect();
+        let live: BTreeMap<PolicyIx, &Entry> =
+            self.positions.iter().map(|(_, at)| (*at, &self.entries[at.index()])).collect();
         assert_eq!(live.len(), self.len(), "a position each");
         assert!(self.positions.iter().all(|(id, at)| live[at].id == *id), "under their own ids");
-        let free: BTreeSet<u32> = self.free[0].iter().copied().collect();
+        let free: BTreeSet<PolicyIx> = self.free.iter().copied().collect();
         assert_eq!(free.len() + live.len(), self.entries.len(), "what is free, and nothing else");
         assert!(free.iter().all(|at| !live.contains_key(at)));
         self.check_programs(&live);
@@ -41,23 +42,24 @@ impl CompiledSet {
         !self.plans.is_empty()
     }
 
-    fn check_programs(&self, live: &BTreeMap<u32, &Entry>) {
+    fn check_programs(&self, live: &BTreeMap<PolicyIx, &Entry>) {
         let program = |condition: Condition| match condition {
             Condition::Program(program) => Some(program),
             Condition::Always | Condition::Reference => None,
         };
         let of_templates = self.templates.iter().filter_map(|(_, pattern)| program(pattern.condition));
-        let used: BTreeSet<u32> =
+        let used: BTreeSet<ProgramIx> =
             live.values().filter_map(|entry| program(entry.condition)).chain(of_templates).collect();
-        let free: BTreeSet<u32> = self.free[1].iter().copied().collect();
+        let free: BTreeSet<ProgramIx> = self.free_programs.iter().copied().collect();
         assert!(used.is_disjoint(&free), "a program that is used and free");
         assert_eq!(used.len() + free.len(), self.programs.len(), "each is used or free");
     }
 
     /// A policy is filed under all keys of one kind.
-    fn check_filed(&self, at: u32, entry: &Entry) {
+    fn check_filed(&self, at: PolicyIx, entry: &Entry) {
         let scopes = &entry.scopes;
-        let has = |keys: &[u32], of: usize| !keys.is_empty() && keys.iter().all(|key| self.index.has(of, *key, at));
+        let has =
+            |keys: &[EntityId], of: usize| !keys.is_empty() && keys.iter().all(|key| self.index.has(of, *key, at));
         let entity = |scope, of: usize| entity_key(scope).map(|(is, id)| has(&[id], of + usize::from(!is)));
         let of_action = 4 + usize::from(matches!(scopes.action, Actions::In(_)));
         let ways = [

@@ -90,20 +90,29 @@ impl<'d> Compiler<'d> {
         }
     }
 
+    /// Where the next instruction comes to stand.
     fn here(&self) -> u32 {
         self.ops.len() as u32
     }
 
+    /// Fills a hole with a jump to here.
     fn patch(&mut self, at: usize, make: fn(u32) -> Op) {
         let here = self.here();
         self.ops[at] = make(here);
     }
 
+    /// Room for a jump whose target is not known yet. One that stayed would fail the run, and not allow.
     fn hole(&mut self) -> usize {
         self.ops.push(Op::Fail);
         self.ops.len() - 1
     }
 
+    /// Adds the instructions that make the value of an expression.
+    ///
+    /// INVARIANT: however they are left, by their end or by a jump beyond it, the stack has one value more than before, or
+    /// the run has failed. A jump leads ahead only, so a program ends. Operands are made in the order of the text: of two that
+    /// fail it is the first whose failure counts, as in Cedar. An operand that is had in one step has no instruction of its own
+    /// where the one after it can say where it is ([`Pair`]).
     fn expression(&mut self, expression: &Expr) -> Result<(), NotCovered> {
         if let Some(cell) = self.constant(expression)? {
             self.ops.push(Op::Const(cell));
@@ -117,6 +126,7 @@ impl<'d> Compiler<'d> {
             // constants, and what is had in one step, are done
             ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) => return Err(NotCovered),
             ExprKind::If { test_expr, then_expr, else_expr } => {
+                // test, `Unless` to the other branch, one branch, `Jump` behind it: one of the two leaves its value
                 self.expression(test_expr)?;
                 let unless = self.hole();
                 self.expression(then_expr)?;
@@ -186,6 +196,8 @@ impl<'d> Compiler<'d> {
                 self.places += 1;
             }
             ExprKind::Record(members) => {
+                // in the order in which Cedar evaluates them, which is that of their names as texts. The record is sorted by
+                // interned names when it is made
                 for member in members.values() {
                     self.expression(member)?;
                 }
@@ -200,6 +212,7 @@ impl<'d> Compiler<'d> {
                 }
                 self.ops.push(match Function::named(&fn_name.to_string()) {
                     Some((function, arity)) if arity == args.len() => Op::Call(function),
+                    // it fails in Cedar too, once its arguments are known not to
                     _ => Op::Fail,
                 });
             }
@@ -266,12 +279,14 @@ impl<'d> Compiler<'d> {
                     ExprKind::Var(Var::Context) => Source::ContextAttribute,
                     _ => return None,
                 };
-                Some((source, self.draft.attribute_id(attr)))
+                Some((source, self.draft.attribute_id(attr).raw()))
             }
             _ => None,
         }
     }
 
+    /// `&&` or `||`. `make` tests the left side: where that decides, it leads behind the right side with that value. Else
+    /// nothing of it is left, and the right side is the value; it has to be a boolean, as Cedar demands.
     fn junction(&mut self, left: &Expr, right: &Expr, make: fn(u32) -> Op) -> Result<(), NotCovered> {
         self.expression(left)?;
         let test = self.hole();

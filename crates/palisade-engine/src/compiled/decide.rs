@@ -19,11 +19,11 @@ use super::{CompiledSet, Condition, Entry};
 use crate::broken::broken;
 use crate::cedar::utf8;
 use crate::derived::{Grants, MadeLink};
+use crate::ids::{EntityId, NameId, PolicyIx};
 use crate::model::bounds::{MAX_EXPLANATION, cut as cut_text};
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Uid};
 use crate::reference;
 use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
-use crate::store::LOCAL;
 use crate::value::Packer;
 
 thread_local! {
@@ -35,20 +35,17 @@ thread_local! {
 const KEEP: usize = 1 << 20;
 
 /// Policies by position.
-type Positions = SmallVec<[u32; 8]>;
+type Positions = SmallVec<[PolicyIx; 8]>;
 
 /// Which policies hold and which fail.
 #[derive(Debug, Default)]
 struct Outcomes {
     permits: Positions,
     forbids: Positions,
-    failed: SmallVec<[(u32, Failure); 4]>,
-    /// Links that data make, of those that hold or fail. Their positions begin at [`MADE`].
+    failed: SmallVec<[(PolicyIx, Failure); 4]>,
+    /// Links that data make, of those that hold or fail. Their positions are of this request alone.
     made: SmallVec<[MadeLink; 2]>,
 }
-
-/// Positions from here on are those of links that data make, among the outcomes.
-const MADE: u32 = 1 << 31;
 
 /// What was evaluated, by position.
 struct Ran<'r> {
@@ -60,26 +57,28 @@ struct Ran<'r> {
 impl Ran<'_> {
     /// Its id.
     #[inline]
-    fn id(&self, position: u32) -> &PolicyId {
-        match self.ids.get((position ^ MADE) as usize) {
-            Some(id) => id,
-            None => self.set.id(position),
-        }
+    fn id(&self, position: PolicyIx) -> &PolicyId {
+        if position.is_local() { &self.ids[position.local_index()] } else { self.set.id(position) }
     }
 
-    fn forbids(&self, position: u32) -> bool {
-        match self.made.get((position ^ MADE) as usize) {
+    /// The link that data make, if it is one.
+    fn made(&self, position: PolicyIx) -> Option<&MadeLink> {
+        position.is_local().then(|| &self.made[position.local_index()])
+    }
+
+    fn forbids(&self, position: PolicyIx) -> bool {
+        match self.made(position) {
             Some(made) => self.set.form(made.template).forbids,
-            None => self.set.entries[position as usize].forbids,
+            None => self.set.entries[position.index()].forbids,
         }
     }
 
     /// What must hold beside the scope, and what its slots are filled with.
-    fn condition(&self, position: u32) -> (Condition, [u32; 2]) {
-        match self.made.get((position ^ MADE) as usize) {
+    fn condition(&self, position: PolicyIx) -> (Condition, [EntityId; 2]) {
+        match self.made(position) {
             Some(made) => (self.set.form(made.template).condition, made.slots()),
             None => {
-                let entry = &self.set.entries[position as usize];
+                let entry = &self.set.entries[position.index()];
                 (entry.condition, entry.slots)
             }
         }
@@ -87,7 +86,7 @@ impl Ran<'_> {
 
     /// Sorts by id.
     #[inline]
-    fn sort<T>(&self, list: &mut [T], position: impl Fn(&T) -> u32) {
+    fn sort<T>(&self, list: &mut [T], position: impl Fn(&T) -> PolicyIx) {
         list.sort_unstable_by(|a, b| self.id(position(a)).cmp(self.id(position(b))));
     }
 }
@@ -166,7 +165,7 @@ pub(super) fn in_series(
     let plain = decoded.layer.is_none();
     if plain {
         let [principal, resource] = std::mem::take(&mut kept.above);
-        let of = |above: Option<(u32, Ancestors)>, id| {
+        let of = |above: Option<(EntityId, Ancestors)>, id| {
             RefCell::new(above.filter(|(of, _)| *of == id).map(|(_, above)| above))
         };
         env.kept = [of(principal, env.principal), of(resource, env.resource)];
@@ -174,7 +173,7 @@ pub(super) fn in_series(
     let decided = evaluate(snapshot, request, now, None, &decoded, &env);
     if plain && decided.is_ok() {
         // ids of the request alone mean others in the next
-        kept.above = env.into_ancestors().map(|above| above.filter(|(id, _)| *id < LOCAL));
+        kept.above = env.into_ancestors().map(|above| above.filter(|(id, _)| !id.is_local()));
     }
     if kept.packer.out.capacity() > KEEP {
         (kept.packer, kept.context) = (Packer::default(), None);
@@ -248,14 +247,14 @@ fn evaluate(
 }
 
 impl CompiledSet {
-    fn id(&self, position: u32) -> &PolicyId {
-        &self.entries[position as usize].id
+    fn id(&self, position: PolicyIx) -> &PolicyId {
+        &self.entries[position.index()].id
     }
 }
 
 impl Outcomes {
     #[inline]
-    fn note(&mut self, position: u32, forbids: bool, result: Result<bool, Failure>) {
+    fn note(&mut self, position: PolicyIx, forbids: bool, result: Result<bool, Failure>) {
         match result {
             Ok(false) => {}
             Ok(true) if forbids => self.forbids.push(position),
@@ -271,14 +270,15 @@ impl CompiledSet {
     fn evaluate(&self, env: &Env<'_>, grants: &Grants) -> Result<Outcomes, Unsettled> {
         let mut outcomes = Outcomes::default();
         let mut uncovered = false;
-        let in_scope = |position: u32| Some(&self.entries[position as usize]).filter(|entry| entry.scopes.hold(env));
-        let mut run_one = |condition: Condition, needs: Option<u32>, slots: [u32; 2]| {
+        let in_scope =
+            |position: PolicyIx| Some(&self.entries[position.index()]).filter(|entry| entry.scopes.hold(env));
+        let mut run_one = |condition: Condition, needs: Option<NameId>, slots: [EntityId; 2]| {
             if needs.is_some_and(|name| env.context.find(name).is_none()) {
                 return Ok(false);
             }
             match condition {
                 Condition::Always => Ok(true),
-                Condition::Program(program) => run(&self.programs[program as usize], &self.pool, env, slots),
+                Condition::Program(program) => run(self.program(program), &self.pool, env, slots),
                 // the whole request goes to the reference
                 Condition::Reference => {
                     uncovered = true;
@@ -286,7 +286,7 @@ impl CompiledSet {
                 }
             }
         };
-        let mut visit = |position: u32, entry: &Entry| {
+        let mut visit = |position: PolicyIx, entry: &Entry| {
             let result = run_one(entry.condition, entry.needs, entry.slots);
             outcomes.note(position, entry.forbids, result);
         };
@@ -298,7 +298,7 @@ impl CompiledSet {
         if let Some(plan) = self.plans.get(env.action).filter(|_| env.layer.is_none()) {
             // of what is filed under an action that never changes, the action's part is known to hold
             for position in &plan.policies {
-                let entry = &self.entries[*position as usize];
+                let entry = &self.entries[position.index()];
                 if entry.scopes.hold_for_entities(env) {
                     visit(*position, entry);
                 }
@@ -324,7 +324,7 @@ impl CompiledSet {
             self.of_grants(grants, env, |made, form| {
                 let result = run_one(form.condition, form.needs, made.slots());
                 if result != Ok(false) {
-                    let position = MADE | outcomes.made.len() as u32;
+                    let position = PolicyIx::local(outcomes.made.len() as u32);
                     outcomes.made.push(made);
                     outcomes.note(position, form.forbids, result);
                 }
@@ -348,7 +348,7 @@ fn unknown_entity(
     // decoding has checked that an id of an `enum` type is among the choices
     let is_choice =
         |id| layout.and_then(|layout| layout.entity_type(env.type_of(id))).is_some_and(|ty| ty.choices.is_some());
-    let unknown = |id: u32| env.entity(id).is_none() && !is_choice(id);
+    let unknown = |id: EntityId| env.entity(id).is_none() && !is_choice(id);
     let denied = |uid: &Uid<'_>| Some(DeniedBy::UnknownEntity { entity: uid.to_string() });
     if unknown(env.principal) {
         return denied(&request.principal);
@@ -361,8 +361,8 @@ fn unknown_entity(
 }
 
 /// The uid of an id that the request or the store gave.
-fn uid_of(id: u32, decoded: &Decoded<'_>, env: &Env<'_>) -> Uid<'static> {
-    let found = if id >= LOCAL {
+fn uid_of(id: EntityId, decoded: &Decoded<'_>, env: &Env<'_>) -> Uid<'static> {
+    let found = if id.is_local() {
         decoded.locals.uid(env.store, id)
     } else {
         let ty = env.store.symbols().type_name(env.store.type_of(id)).to_string();
@@ -383,11 +383,11 @@ fn explain(
     decoded: &Decoded<'_>,
     env: &Env<'_>,
     ran: &Ran<'_>,
-    failed: &[(u32, Failure)],
+    failed: &[(PolicyIx, Failure)],
     go_on: GoOn<'_>,
 ) -> Result<Vec<PolicyError>, Unsettled> {
     // a uid may be as long as the request: it is written once, however many policies look for its entity
-    let mut missing: HashMap<u32, Arc<str>> = HashMap::new();
+    let mut missing: HashMap<EntityId, Arc<str>> = HashMap::new();
     let mut errors = Vec::with_capacity(failed.len());
     let mut parsing = snapshot.parsing();
     let mut cedars = None;
@@ -413,7 +413,7 @@ fn explain(
         }
         let Some((cedar_request, entities)) = &cedars else { return Err(Unsettled::Reference) };
         let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
-        let kept = snapshot.core.policies.trees.whole().filter(|_| *position < MADE);
+        let kept = snapshot.core.policies.trees.whole().filter(|_| !position.is_local());
         let evaluated = match kept {
             Some(set) => {
                 let policy = set.policy(&cedar_policy::PolicyId::new(&**id)).ok_or(Unsettled::Reference)?;
@@ -431,7 +431,7 @@ fn explain(
 }
 
 /// The entities of the request, and those that the evaluations of the failed policies read.
-fn reads(ran: &Ran<'_>, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(u32, Failure)]) -> HashSet<u32> {
+fn reads(ran: &Ran<'_>, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(PolicyIx, Failure)]) -> HashSet<EntityId> {
     let mut reads = HashSet::from(decoded.ids);
     for (position, _) in failed.iter().filter(|(_, failure)| *failure == Failure::Failed) {
         let (condition, slots) = ran.condition(*position);
@@ -440,7 +440,7 @@ fn reads(ran: &Ran<'_>, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(u32, Fa
             tracked.layer = env.layer;
             tracked.local_types = env.local_types;
             tracked.reads = Some(RefCell::new(Vec::new()));
-            let _ = run(&ran.set.programs[program as usize], &ran.set.pool, &tracked, slots);
+            let _ = run(ran.set.program(program), &ran.set.pool, &tracked, slots);
             reads.extend(tracked.reads.into_iter().flat_map(RefCell::into_inner));
         }
     }

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use crate::store::{Entity, LOCAL, Store};
+use crate::ids::{EntityId, NameId, TypeId};
+use crate::store::{Entity, Store};
 use crate::value::{Record, Set, Val};
 
 /// Entities that a request brings, before those of the store.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     /// Records by id.
-    pub records: HashMap<u32, Box<[u8]>, RandomState>,
+    pub records: HashMap<EntityId, Box<[u8]>, RandomState>,
     /// Whether they stand in for the whole store; only the actions of the schema stay.
     pub replaces: bool,
 }
@@ -21,9 +22,9 @@ pub(super) struct Layer {
 /// The ancestors of one entity.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ancestors {
-    ids: SmallVec<[u32; 24]>,
+    ids: SmallVec<[EntityId; 24]>,
     /// The same, sorted, where there are many.
-    sorted: Vec<u32>,
+    sorted: Vec<EntityId>,
     /// How many edges lead there.
     edges: usize,
 }
@@ -37,13 +38,13 @@ const FEW: usize = 24;
 impl Ancestors {
     /// All of them, parents first.
     #[inline]
-    pub(super) fn ids(&self) -> &[u32] {
+    pub(super) fn ids(&self) -> &[EntityId] {
         &self.ids
     }
 
     /// Whether `id` is one.
     #[inline]
-    pub(super) fn contains(&self, id: u32) -> bool {
+    pub(super) fn contains(&self, id: EntityId) -> bool {
         if self.sorted.is_empty() { self.ids.contains(&id) } else { self.sorted.binary_search(&id).is_ok() }
     }
 
@@ -64,29 +65,29 @@ pub(super) struct Env<'e> {
     /// What the request brings, if it brings entities.
     pub layer: Option<&'e Layer>,
     /// Types of the ids that the request alone knows.
-    pub local_types: &'e [u32],
+    pub local_types: &'e [TypeId],
     /// Who asks.
-    pub principal: u32,
+    pub principal: EntityId,
     /// What for.
-    pub action: u32,
+    pub action: EntityId,
     /// On what.
-    pub resource: u32,
+    pub resource: EntityId,
     /// The circumstances.
     pub context: Record<'e>,
     /// The name `now`, if the sidecar filled it in.
-    pub filled_now: Option<u32>,
+    pub filled_now: Option<NameId>,
     /// Whether the filled-in `now` was read.
     pub read_now: Cell<bool>,
     /// The entities that were read, where the caller wants to know them.
-    pub reads: Option<RefCell<Vec<u32>>>,
+    pub reads: Option<RefCell<Vec<EntityId>>>,
     /// The action's ancestors, where they are known beforehand.
     pub above_action: Option<&'e Ancestors>,
     /// Edges of the hierarchy that may still be followed. At 0 nothing that was found counts.
     pub edges_left: Cell<usize>,
     /// The ancestors of principal and resource, if a question before has climbed to them.
     pub kept: [RefCell<Option<Ancestors>>; 2],
-    principal_type: OnceCell<u32>,
-    resource_type: OnceCell<u32>,
+    principal_type: OnceCell<TypeId>,
+    resource_type: OnceCell<TypeId>,
     principal_entity: OnceCell<Option<Entity<'e>>>,
     resource_entity: OnceCell<Option<Entity<'e>>>,
     principal_ancestors: OnceCell<Ancestors>,
@@ -96,7 +97,7 @@ pub(super) struct Env<'e> {
 
 impl<'e> Env<'e> {
     /// A request without entities of its own.
-    pub(super) fn new(store: &'e Store, [principal, action, resource]: [u32; 3], context: Record<'e>) -> Self {
+    pub(super) fn new(store: &'e Store, [principal, action, resource]: [EntityId; 3], context: Record<'e>) -> Self {
         Self {
             store,
             layer: None,
@@ -123,9 +124,9 @@ impl<'e> Env<'e> {
 
     /// The entity, if the request sees one under this id.
     #[inline]
-    pub(super) fn entity(&self, id: u32) -> Option<Entity<'e>> {
+    pub(super) fn entity(&self, id: EntityId) -> Option<Entity<'e>> {
         match self.layer {
-            None if id < LOCAL => self.store.entity(id),
+            None if !id.is_local() => self.store.entity(id),
             None => None,
             Some(layer) => look_up(self.store, layer, id),
         }
@@ -133,7 +134,7 @@ impl<'e> Env<'e> {
 
     /// The same, for a policy: notes that it was read.
     #[inline]
-    pub(super) fn read(&self, id: u32) -> Option<Entity<'e>> {
+    pub(super) fn read(&self, id: EntityId) -> Option<Entity<'e>> {
         self.note(id);
         self.entity(id)
     }
@@ -154,7 +155,7 @@ impl<'e> Env<'e> {
 
     /// Notes that a policy read an entity or its ancestors.
     #[inline]
-    pub(super) fn note(&self, id: u32) {
+    pub(super) fn note(&self, id: EntityId) {
         if let Some(reads) = &self.reads {
             reads.borrow_mut().push(id);
         }
@@ -162,7 +163,7 @@ impl<'e> Env<'e> {
 
     /// Notes that a policy read a member of the context.
     #[inline]
-    pub(super) fn note_context(&self, name: u32) {
+    pub(super) fn note_context(&self, name: NameId) {
         if self.filled_now == Some(name) {
             self.read_now.set(true);
         }
@@ -177,7 +178,7 @@ impl<'e> Env<'e> {
 
     /// The type of an id. Nearly all policies ask for those of the principal and the resource.
     #[inline]
-    pub(super) fn type_of(&self, id: u32) -> u32 {
+    pub(super) fn type_of(&self, id: EntityId) -> TypeId {
         if id == self.resource {
             *self.resource_type.get_or_init(|| self.kept_type_of(id))
         } else if id == self.principal {
@@ -187,8 +188,8 @@ impl<'e> Env<'e> {
         }
     }
 
-    fn kept_type_of(&self, id: u32) -> u32 {
-        if id < LOCAL { self.store.type_of(id) } else { self.local_types[(id - LOCAL) as usize] }
+    fn kept_type_of(&self, id: EntityId) -> TypeId {
+        if !id.is_local() { self.store.type_of(id) } else { self.local_types[id.local_index()] }
     }
 
     /// The principal's ancestors.
@@ -217,7 +218,7 @@ impl<'e> Env<'e> {
         self.edges_left.get() == 0
     }
 
-    fn known(&self, id: u32) -> Option<&Ancestors> {
+    fn known(&self, id: EntityId) -> Option<&Ancestors> {
         if id == self.resource {
             Some(self.above_resource())
         } else if id == self.principal {
@@ -230,7 +231,7 @@ impl<'e> Env<'e> {
     }
 
     /// All ancestors of any entity. Visits each edge once, whatever the number of paths.
-    pub(super) fn ancestors(&self, id: u32) -> Ancestors {
+    pub(super) fn ancestors(&self, id: EntityId) -> Ancestors {
         let mut found = Ancestors::default();
         let before = self.edges_left.get();
         self.climb(id, |_| true, |_| false, &mut found.ids);
@@ -239,14 +240,14 @@ impl<'e> Env<'e> {
     }
 
     /// The same, at the same cost in edges, without a climb where they are known.
-    fn ancestors_or_kept(&self, id: u32, kept: &RefCell<Option<Ancestors>>) -> Ancestors {
+    fn ancestors_or_kept(&self, id: EntityId, kept: &RefCell<Option<Ancestors>>) -> Ancestors {
         let Some(known) = kept.take() else { return self.ancestors(id) };
         self.edges_left.set(self.edges_left.get().saturating_sub(known.edges));
         known
     }
 
     /// What the next question may take over: the ancestors of principal and resource, where they were asked for.
-    pub(super) fn into_ancestors(self) -> [Option<(u32, Ancestors)>; 2] {
+    pub(super) fn into_ancestors(self) -> [Option<(EntityId, Ancestors)>; 2] {
         let [principal, resource] = self.kept;
         [
             self.principal_ancestors.into_inner().or(principal.into_inner()).map(|above| (self.principal, above)),
@@ -257,13 +258,13 @@ impl<'e> Env<'e> {
     /// Walks up from `id` through parents that `follow` lets pass until `stop`. Says whether it was stopped.
     fn climb(
         &self,
-        id: u32,
-        follow: impl Fn(u32) -> bool,
-        stop: impl Fn(u32) -> bool,
-        found: &mut SmallVec<[u32; 24]>,
+        id: EntityId,
+        follow: impl Fn(EntityId) -> bool,
+        stop: impl Fn(EntityId) -> bool,
+        found: &mut SmallVec<[EntityId; 24]>,
     ) -> bool {
         // beyond a few ancestors a table remembers them, so that wide hierarchies stay linear
-        let mut many: Option<std::collections::HashSet<u32, RandomState>> = None;
+        let mut many: Option<std::collections::HashSet<EntityId, RandomState>> = None;
         let mut next = 0;
         let mut current = Some(id);
         while let Some(id) = current {
@@ -301,13 +302,13 @@ impl<'e> Env<'e> {
 
     /// Whether an entity of this type, or above it, may have one of type `target` above it.
     #[inline]
-    fn may_lead(&self, id: u32, target: u32) -> bool {
+    fn may_lead(&self, id: EntityId, target: TypeId) -> bool {
         // entities of the request may have parents that no stored entity of the type ever had
         self.layer.is_some() || self.store.symbols().may_be_above(self.type_of(id), target)
     }
 
     /// `id in target`
-    pub(super) fn is_in(&self, id: u32, target: u32) -> bool {
+    pub(super) fn is_in(&self, id: EntityId, target: EntityId) -> bool {
         if id == target {
             return true;
         }
@@ -320,7 +321,7 @@ impl<'e> Env<'e> {
     }
 
     /// `id in [targets]`
-    pub(super) fn is_in_any(&self, id: u32, targets: Set<'_>) -> bool {
+    pub(super) fn is_in_any(&self, id: EntityId, targets: Set<'_>) -> bool {
         if targets.len() == 0 {
             return false;
         }
@@ -335,10 +336,10 @@ impl<'e> Env<'e> {
 }
 
 /// What a layer over a store shows under an id.
-pub(super) fn look_up<'e>(store: &'e Store, layer: &'e Layer, id: u32) -> Option<Entity<'e>> {
+pub(super) fn look_up<'e>(store: &'e Store, layer: &'e Layer, id: EntityId) -> Option<Entity<'e>> {
     match layer.records.get(&id) {
         Some(record) => Some(Entity::new(record)),
-        None if id >= LOCAL => None,
+        None if id.is_local() => None,
         None => store.entity(id).filter(|entity| !layer.replaces || entity.is_schema_action()),
     }
 }

@@ -8,6 +8,7 @@ use super::env::Env;
 use super::program::{Function, Op, Pair, Pool, Program, Source, matches};
 use crate::broken::broken;
 use crate::ext::{self, Ip};
+use crate::ids::{EntityId, NameId};
 use crate::store::Entity;
 use crate::value::{Record, Set, Val, equal, order, unpack};
 
@@ -18,7 +19,7 @@ pub(super) enum Failure {
     Failed,
     /// An attribute or a tag of an entity was read, and there is no such entity: the most frequent failure by far, since
     /// an unknown caller meets it in each policy that reads something of him.
-    NoEntity(u32),
+    NoEntity(EntityId),
 }
 
 use Failure::Failed;
@@ -26,7 +27,7 @@ use Failure::Failed;
 /// A set or record that a program made.
 enum Built<'a> {
     Set(Box<[Val<'a>]>),
-    Record(Box<[(u32, Val<'a>)]>),
+    Record(Box<[(NameId, Val<'a>)]>),
 }
 
 /// The operands. The top lies apart: most instructions take what the one before left, and touch nothing else.
@@ -64,7 +65,7 @@ impl<'a> Stack<'a> {
 /// # Errors
 /// If Cedar's evaluation would fail.
 #[inline]
-pub(super) fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Result<bool, Failure> {
+pub(super) fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [EntityId; 2]) -> Result<bool, Failure> {
     // each set or record that the program makes gets a place that lives as long as the run
     let places: Vec<OnceCell<Built<'_>>> =
         if program.places == 0 { Vec::new() } else { (0..program.places).map(|_| OnceCell::new()).collect() };
@@ -92,7 +93,7 @@ fn set(value: Val<'_>) -> Result<Set<'_>, Failure> {
     }
 }
 
-fn entity(value: Val<'_>) -> Result<u32, Failure> {
+fn entity(value: Val<'_>) -> Result<EntityId, Failure> {
     match value {
         Val::Entity(id) => Ok(id),
         _ => Err(Failed),
@@ -143,7 +144,7 @@ fn go_on(ops: &[Op], at: &mut usize, stack: &mut Stack<'_>, mut holds: bool) {
 struct Run<'a, 'e> {
     pool: &'a Pool,
     env: &'a Env<'e>,
-    slots: [u32; 2],
+    slots: [EntityId; 2],
 }
 
 impl<'a, 'e: 'a> Run<'a, 'e> {
@@ -158,15 +159,16 @@ impl<'a, 'e: 'a> Run<'a, 'e> {
             Source::Action => Val::Entity(env.action),
             Source::Resource => Val::Entity(env.resource),
             Source::Slot => Val::Entity(slots[of as usize & 1]),
-            Source::PrincipalAttribute => attribute(env.principal, env.read_principal(), of)?,
-            Source::ResourceAttribute => attribute(env.resource, env.read_resource(), of)?,
+            Source::PrincipalAttribute => attribute(env.principal, env.read_principal(), NameId::from_raw(of))?,
+            Source::ResourceAttribute => attribute(env.resource, env.read_resource(), NameId::from_raw(of))?,
             Source::Context => {
                 env.note_whole_context();
                 Val::Record(env.context)
             }
             Source::ContextAttribute => {
-                env.note_context(of);
-                env.context.find(of).ok_or(Failed)?
+                let name = NameId::from_raw(of);
+                env.note_context(name);
+                env.context.find(name).ok_or(Failed)?
             }
         })
     }
@@ -184,11 +186,21 @@ impl<'a, 'e: 'a> Run<'a, 'e> {
     }
 }
 
+/// Runs the instructions.
+///
+/// INVARIANT: an instruction takes its operands from the top of the stack and leaves one value there, with one exception. A
+/// boolean that the next instruction tests (`And`, `Or`, `Unless`, `Not`, `Bool`) never gets there: [`go_on`] follows the
+/// tests at once. So an `And` of which the left side is true leaves nothing, and the value of the right side is that of the
+/// whole; one whose left side is false leads to what is behind it, with false as its value. Only a boolean that was loaded
+/// meets its test as an instruction of its own. At the end one value is left, which is a boolean or the run fails.
+///
+/// Cedar's order of failures is that of the instructions: an operand is looked at for its kind only once all operands are
+/// made.
 fn execute<'a, 'e: 'a>(
     program: &'a Program,
     pool: &'a Pool,
     env: &'a Env<'e>,
-    slots: [u32; 2],
+    slots: [EntityId; 2],
     places: &'a [OnceCell<Built<'a>>],
 ) -> Result<bool, Failure> {
     let run = Run { pool, env, slots };
@@ -221,7 +233,8 @@ fn execute<'a, 'e: 'a>(
                     at = target as usize;
                     continue 'op;
                 }
-                // the boolean that one of these tests is a value that was loaded: others lead on by themselves
+                // the boolean that one of these tests is a value that was loaded: others lead on without a stop. `at` goes back
+                // to the test, which `go_on` does below
                 Op::And(_) | Op::Or(_) | Op::Unless(_) | Op::Bool | Op::Not => {
                     at -= 1;
                     boolean(stack.pop())?
@@ -253,6 +266,7 @@ fn execute<'a, 'e: 'a>(
                 Op::In(pair) => {
                     let (id, target) = run.operands(pair, &mut stack)?;
                     let id = entity(id)?;
+                    // noted also where the answer is known without a look: what is reported as read has to be enough
                     env.note(id);
                     match target {
                         Val::Entity(target) => env.is_in(id, target),
@@ -270,6 +284,7 @@ fn execute<'a, 'e: 'a>(
                 }
                 Op::ContainsAny => {
                     let (b, a) = (set(stack.pop())?, set(stack.pop())?);
+                    // a search in the larger one for each of the smaller one
                     let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
                     (0..few.len()).any(|i| many.contains(few.get(i)))
                 }
@@ -294,7 +309,8 @@ fn execute<'a, 'e: 'a>(
                 }
                 Op::Record(names, place) => {
                     let names = &pool.records[names as usize];
-                    let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.take(names.len())).collect();
+                    let mut members: Vec<(NameId, Val<'a>)> =
+                        names.iter().copied().zip(stack.take(names.len())).collect();
                     members.sort_unstable_by_key(|(name, _)| *name);
                     match places[place as usize].get_or_init(|| Built::Record(members.into())) {
                         Built::Record(members) => break 'value Val::Record(Record::Built(members)),
@@ -316,7 +332,7 @@ fn execute<'a, 'e: 'a>(
 }
 
 #[inline]
-fn has(entity: Option<Entity<'_>>, name: u32) -> bool {
+fn has(entity: Option<Entity<'_>>, name: NameId) -> bool {
     entity.is_some_and(|entity| entity.attributes().find(name).is_some())
 }
 
@@ -328,11 +344,11 @@ fn text(value: Val<'_>) -> Result<&[u8], Failure> {
 }
 
 #[inline]
-fn attribute<'a>(id: u32, entity: Option<Entity<'a>>, name: u32) -> Result<Val<'a>, Failure> {
+fn attribute<'a>(id: EntityId, entity: Option<Entity<'a>>, name: NameId) -> Result<Val<'a>, Failure> {
     entity.ok_or(Failure::NoEntity(id))?.attributes().find(name).ok_or(Failed)
 }
 
-fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: &[u32]) -> Result<bool, Failure> {
+fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: &[NameId]) -> Result<bool, Failure> {
     let mut current = value;
     for name in path {
         let next = match current {

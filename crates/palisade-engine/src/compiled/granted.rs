@@ -11,10 +11,12 @@ use smallvec::SmallVec;
 
 use super::candidates::Lineage;
 use super::env::Env;
-use super::index::{Actions, Scope, Scopes};
+use super::index::{Actions, Scopes};
 use super::misses::{Distance, Lineages};
 use super::{CompiledSet, Condition};
-use crate::derived::{Filed, Grants, Kind, List, MadeLink, NONE};
+use crate::broken::broken;
+use crate::derived::{Filed, Grants, Kind, List, MadeLink};
+use crate::ids::{EntityId, NameId, TemplateIx};
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -23,11 +25,11 @@ use crate::value::Record;
 /// A template.
 #[derive(Debug, Clone)]
 pub(super) struct Form {
-    /// With [`NONE`] where there is a slot.
+    /// With [`EntityId::NONE`] where there is a slot.
     pub scopes: Scopes,
     pub condition: Condition,
     /// A member of the context without which the condition is false.
-    pub needs: Option<u32>,
+    pub needs: Option<NameId>,
     pub forbids: bool,
     pub id: PolicyId,
 }
@@ -35,12 +37,12 @@ pub(super) struct Form {
 /// All templates by number. A number is another's only once there is no template of the name, and so no link.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Forms {
-    numbers: HashMap<PolicyId, u32>,
+    numbers: HashMap<PolicyId, TemplateIx>,
     list: Vec<Option<Form>>,
     /// Numbers that no name has.
-    free: Vec<u32>,
+    free: Vec<TemplateIx>,
     /// Those whose action holds, for the actions that the schema declares; sorted.
-    of_action: HashMap<u32, Box<[u32]>, RandomState>,
+    of_action: HashMap<EntityId, Box<[TemplateIx]>, RandomState>,
 }
 
 impl Forms {
@@ -48,8 +50,10 @@ impl Forms {
     pub(super) fn without<'r>(&mut self, removed: impl Iterator<Item = &'r PolicyId>) {
         self.of_action.clear();
         for id in removed {
-            if let Some(place) = self.numbers.get(id).and_then(|number| self.list.get_mut(*number as usize)) {
-                *place = None;
+            let Some(number) = self.numbers.get(id) else { continue };
+            match self.list.get_mut(number.index()) {
+                Some(place) => *place = None,
+                None => broken("a template that has a number and is not there"),
             }
         }
     }
@@ -70,30 +74,31 @@ impl Forms {
         let number = match self.numbers.get(&form.id) {
             Some(number) => *number,
             None => {
-                let number = self.free.pop().unwrap_or(self.list.len() as u32);
+                let number = self.free.pop().unwrap_or(TemplateIx::from_raw(self.list.len() as u32));
                 self.numbers.insert(form.id.clone(), number);
-                if number as usize == self.list.len() {
+                if number.index() == self.list.len() {
                     self.list.push(None);
                 }
                 number
             }
         };
-        self.list[number as usize] = Some(form);
+        self.list[number.index()] = Some(form);
         self.of_action.clear();
     }
 
     /// Forgets the names that have no template any more.
     pub(super) fn settle(&mut self) {
         let Self { numbers, list, free, .. } = self;
-        numbers.retain(|_, number| list.get(*number as usize).is_some_and(Option::is_some));
-        *free = (0..list.len() as u32).filter(|number| list[*number as usize].is_none()).collect();
+        numbers.retain(|_, number| list.get(number.index()).is_some_and(Option::is_some));
+        *free =
+            (0..list.len() as u32).map(TemplateIx::from_raw).filter(|number| list[number.index()].is_none()).collect();
     }
 
     /// Notes which templates apply to each of the `declared` actions.
-    pub(super) fn plan(&mut self, declared: &[u32], store: &Store) {
+    pub(super) fn plan(&mut self, declared: &[EntityId], store: &Store) {
         for action in declared {
             let env = Env::new(store, [*action; 3], Record::Built(&[]));
-            let found: Box<[u32]> = self.that_hold(&env).into_iter().collect();
+            let found: Box<[TemplateIx]> = self.that_hold(&env).into_iter().collect();
             self.of_action.insert(*action, found);
         }
     }
@@ -103,10 +108,12 @@ impl Forms {
         !self.of_action.is_empty()
     }
 
-    fn that_hold(&self, env: &Env<'_>) -> SmallVec<[u32; 16]> {
+    fn that_hold(&self, env: &Env<'_>) -> SmallVec<[TemplateIx; 16]> {
         let all = self.list.iter().enumerate();
         let holds = |(number, form): (usize, &Option<Form>)| {
-            form.as_ref().is_some_and(|form| form.scopes.hold_for_action(env)).then_some(number as u32)
+            form.as_ref()
+                .is_some_and(|form| form.scopes.hold_for_action(env))
+                .then_some(TemplateIx::from_raw(number as u32))
         };
         all.filter_map(holds).collect()
     }
@@ -114,40 +121,35 @@ impl Forms {
 
 impl Form {
     /// The scope of a link.
-    fn bound(&self, slots: [u32; 2]) -> Scopes {
-        let bind = |scope: Scope, slot: u32| match scope {
-            Scope::Is(NONE) => Scope::Is(slot),
-            Scope::In(NONE) => Scope::In(slot),
-            Scope::TypeIn(ty, NONE) => Scope::TypeIn(ty, slot),
-            scope => scope,
-        };
+    fn bound(&self, slots: [EntityId; 2]) -> Scopes {
+        // the action's part does not depend on them, and was looked at
         let Scopes { principal, resource, .. } = self.scopes;
-        Scopes { principal: bind(principal, slots[0]), action: Actions::Any, resource: bind(resource, slots[1]) }
+        Scopes { principal: principal.filled(slots[0]), action: Actions::Any, resource: resource.filled(slots[1]) }
     }
 }
 
 impl CompiledSet {
     /// The number of a template.
-    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+    pub(crate) fn number(&self, name: &str) -> Option<TemplateIx> {
         self.forms.numbers.get(name).copied()
     }
 
     /// The name of a template that has a link.
-    pub(crate) fn name(&self, template: u32) -> &PolicyId {
+    pub(crate) fn name(&self, template: TemplateIx) -> &PolicyId {
         &self.form(template).id
     }
 
-    pub(super) fn form(&self, template: u32) -> &Form {
-        match self.forms.list.get(template as usize) {
+    pub(super) fn form(&self, template: TemplateIx) -> &Form {
+        match self.forms.list.get(template.index()) {
             Some(Some(form)) => form,
-            _ => crate::broken::broken("a link of a template that is gone"),
+            _ => broken("a link of a template that is gone"),
         }
     }
 
     /// Calls `visit` with each link of `grants` whose scope holds.
     pub(super) fn of_grants(&self, grants: &Grants, env: &Env<'_>, mut visit: impl FnMut(MadeLink, &Form)) {
         let computed;
-        let applying: &[u32] = match self.forms.of_action.get(&env.action).filter(|_| env.layer.is_none()) {
+        let applying: &[TemplateIx] = match self.forms.of_action.get(&env.action).filter(|_| env.layer.is_none()) {
             Some(known) => known,
             None => {
                 computed = self.forms.that_hold(env);
@@ -157,8 +159,8 @@ impl CompiledSet {
         if applying.is_empty() {
             return;
         }
-        let mut look = |filed: &Filed, slots: [u32; 2]| {
-            let mut try_one = |template: u32| {
+        let mut look = |filed: &Filed, slots: [EntityId; 2]| {
+            let mut try_one = |template: TemplateIx| {
                 let form = self.form(template);
                 if form.bound(slots).hold_for_entities(env) {
                     visit(MadeLink::filed(filed, slots, template), form);
@@ -176,21 +178,21 @@ impl CompiledSet {
         if !grants.has_none(Kind::Principal) {
             for key in std::iter::once(&env.principal).chain(env.above_principal().ids()) {
                 let filed = grants.filed(Kind::Principal, *key).into_iter().flat_map(List::iter);
-                filed.for_each(|filed| look(filed, [*key, NONE]));
+                filed.for_each(|filed| look(filed, [*key, EntityId::NONE]));
             }
         }
         if !grants.has_none(Kind::Resource) {
             for key in std::iter::once(&env.resource).chain(env.above_resource().ids()) {
                 let filed = grants.filed(Kind::Resource, *key).into_iter().flat_map(List::iter);
-                filed.for_each(|filed| look(filed, [NONE, *key]));
+                filed.for_each(|filed| look(filed, [EntityId::NONE, *key]));
             }
         }
         if grants.has_none(Kind::BothByPrincipal) {
             return;
         }
-        let lists = |kind: Kind, own: u32, above: &[u32]| {
+        let lists = |kind: Kind, own: EntityId, above: &[EntityId]| {
             let keys = std::iter::once(&own).chain(above);
-            let found: SmallVec<[(u32, &List); 8]> =
+            let found: SmallVec<[(EntityId, &List); 8]> =
                 keys.filter_map(|key| Some((*key, grants.filed(kind, *key)?))).collect();
             let count: usize = found.iter().map(|(_, list)| list.len()).sum();
             (found, count)
@@ -199,7 +201,7 @@ impl CompiledSet {
         if count == 0 {
             return;
         }
-        let is_above = |own: u32, above: &super::env::Ancestors, id: u32| own == id || above.contains(id);
+        let is_above = |own: EntityId, above: &super::env::Ancestors, id: EntityId| own == id || above.contains(id);
         if count > FEW {
             let (of_resource, others) = lists(Kind::BothByResource, env.resource, env.above_resource().ids());
             if others < count {
@@ -246,7 +248,7 @@ pub(crate) fn made_candidates(
 fn filed_under(
     snapshot: &Snapshot,
     kind: Kind,
-    keys: impl Iterator<Item = u32>,
+    keys: impl Iterator<Item = EntityId>,
     most: usize,
     mut visit: impl FnMut(MadeLink),
 ) -> bool {
@@ -314,7 +316,8 @@ pub(super) fn made_near_misses(
         let of_action = |link: &MadeLink| {
             let [principal, resource] = link.slots();
             let form = snapshot.core.compiled.form(link.template);
-            (principal == NONE || resource == NONE) && super::candidates::of_action(&form.scopes.action, action)
+            (principal == EntityId::NONE || resource == EntityId::NONE)
+                && super::candidates::of_action(&form.scopes.action, action)
         };
         let mut all = snapshot.all_made();
         let mut others = all.by_ref().take(most.saturating_mul(4)).filter(of_action);

@@ -15,6 +15,8 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::env::Env;
+use crate::broken::broken;
+use crate::ids::{EntityId, PolicyIx, TypeId};
 use crate::shared::Map;
 
 /// A constraint on the principal or the resource.
@@ -23,13 +25,26 @@ pub(super) enum Scope {
     /// Any entity.
     Any,
     /// `== id`
-    Is(u32),
+    Is(EntityId),
     /// `in id`
-    In(u32),
+    In(EntityId),
     /// `is type`
-    Type(u32),
+    Type(TypeId),
     /// `is type in id`
-    TypeIn(u32, u32),
+    TypeIn(TypeId, EntityId),
+}
+
+impl Scope {
+    /// With what fills the slot of a template, in place of [`EntityId::NONE`].
+    #[inline]
+    pub(super) fn filled(self, slot: EntityId) -> Self {
+        match self {
+            Self::Is(EntityId::NONE) => Self::Is(slot),
+            Self::In(EntityId::NONE) => Self::In(slot),
+            Self::TypeIn(ty, EntityId::NONE) => Self::TypeIn(ty, slot),
+            scope => scope,
+        }
+    }
 }
 
 /// A constraint on the action.
@@ -38,9 +53,9 @@ pub(super) enum Actions {
     /// Any.
     Any,
     /// `== id`
-    Is(u32),
+    Is(EntityId),
     /// `in [ids]`, sorted.
-    In(Arc<[u32]>),
+    In(Arc<[EntityId]>),
 }
 
 /// The scope of one policy.
@@ -55,6 +70,20 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
+    /// The scope of a link of a template.
+    pub(super) fn bound(&self, [principal, resource]: [EntityId; 2]) -> Self {
+        Self {
+            principal: self.principal.filled(principal),
+            action: self.action.clone(),
+            resource: self.resource.filled(resource),
+        }
+    }
+
+    /// Whether the action is `in []`, in which none is.
+    fn never_hold(&self) -> bool {
+        matches!(&self.action, Actions::In(ids) if ids.is_empty())
+    }
+
     /// Whether the request is in scope.
     #[inline]
     pub(super) fn hold(&self, env: &Env<'_>) -> bool {
@@ -102,7 +131,7 @@ impl Scopes {
 /// Positions of policies by key, sorted.
 #[derive(Debug, Clone, Default)]
 struct Files {
-    by_key: Map<u32, Vec<u32>, RandomState>,
+    by_key: Map<EntityId, Vec<PolicyIx>, RandomState>,
     /// A bit for each key that was ever filed under, which several share. Each entity above a principal is looked for, and most
     /// have no file: then this spares the hash.
     marks: [u64; 8],
@@ -110,9 +139,9 @@ struct Files {
 
 /// The word and the bit of a key among the marks.
 #[inline]
-fn mark(key: u32) -> (usize, u64) {
+fn mark(key: EntityId) -> (usize, u64) {
     // ids that follow one another are spread by the golden ratio
-    let spread = key.wrapping_mul(0x9e37_79b1) >> 23;
+    let spread = key.raw().wrapping_mul(0x9e37_79b1) >> 23;
     ((spread >> 6) as usize, 1 << (spread & 63))
 }
 
@@ -123,27 +152,27 @@ impl Files {
 
     /// What is filed under a key; nothing where the file would be empty.
     #[inline]
-    fn get(&self, key: &u32) -> Option<&Vec<u32>> {
+    fn get(&self, key: &EntityId) -> Option<&Vec<PolicyIx>> {
         let (word, bit) = mark(*key);
         if self.marks[word] & bit == 0 { None } else { self.by_key.get(key) }
     }
 
-    fn get_mut(&mut self, key: &u32) -> Option<&mut Vec<u32>> {
+    fn get_mut(&mut self, key: &EntityId) -> Option<&mut Vec<PolicyIx>> {
         self.by_key.get_mut(key)
     }
 
-    fn insert(&mut self, key: u32, filed: Vec<u32>) {
+    fn insert(&mut self, key: EntityId, filed: Vec<PolicyIx>) {
         let (word, bit) = mark(key);
         self.marks[word] |= bit;
         self.by_key.insert(key, filed);
     }
 
-    fn remove(&mut self, key: &u32) {
+    fn remove(&mut self, key: &EntityId) {
         self.by_key.remove(key);
     }
 
     #[cfg(test)]
-    fn iter(&self) -> impl Iterator<Item = (&u32, &Vec<u32>)> {
+    fn iter(&self) -> impl Iterator<Item = (&EntityId, &Vec<PolicyIx>)> {
         self.by_key.iter()
     }
 }
@@ -157,7 +186,7 @@ pub(super) struct Index {
     resource_in: Files,
     action_is: Files,
     action_in: Files,
-    others: Arc<Vec<u32>>,
+    others: Arc<Vec<PolicyIx>>,
 }
 
 /// What a policy may be filed under.
@@ -169,7 +198,7 @@ enum Key {
 }
 
 /// The entity of a scope, and whether it is meant alone.
-pub(super) fn entity_key(scope: Scope) -> Option<(bool, u32)> {
+pub(super) fn entity_key(scope: Scope) -> Option<(bool, EntityId)> {
     match scope {
         Scope::Is(id) => Some((true, id)),
         Scope::In(id) | Scope::TypeIn(_, id) => Some((false, id)),
@@ -186,9 +215,9 @@ fn rarest(counts: [Option<u64>; 3]) -> Option<Key> {
 impl Index {
     /// Files all policies.
     pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes> + Clone) -> Self {
-        let mut principals: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
-        let mut resources: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
-        let mut actions: HashMap<u32, u32, RandomState> = HashMap::default();
+        let mut principals: HashMap<(bool, EntityId), u32, RandomState> = HashMap::default();
+        let mut resources: HashMap<(bool, EntityId), u32, RandomState> = HashMap::default();
+        let mut actions: HashMap<EntityId, u32, RandomState> = HashMap::default();
         for scopes in policies.clone() {
             for (scope, counts) in [(scopes.principal, &mut principals), (scopes.resource, &mut resources)] {
                 if let Some(key) = entity_key(scope) {
@@ -201,7 +230,7 @@ impl Index {
         }
         let mut index = Self::default();
         for (position, scopes) in policies.enumerate() {
-            let count = |key: Option<(bool, u32)>, counts: &HashMap<(bool, u32), u32, RandomState>| {
+            let count = |key: Option<(bool, EntityId)>, counts: &HashMap<(bool, EntityId), u32, RandomState>| {
                 key.and_then(|key| counts.get(&key)).copied()
             };
             let action = action_keys(&scopes.action).iter().filter_map(|id| actions.get(id)).max().copied();
@@ -210,13 +239,13 @@ impl Index {
                 count(entity_key(scopes.resource), &resources),
                 action,
             ];
-            index.put(position as u32, scopes, rarest(counts.map(|count| count.map(u64::from))));
+            index.put(PolicyIx::from_raw(position as u32), scopes, rarest(counts.map(|count| count.map(u64::from))));
         }
         index
     }
 
     /// Files one more policy.
-    pub(super) fn file(&mut self, position: u32, scopes: &Scopes) {
+    pub(super) fn file(&mut self, position: PolicyIx, scopes: &Scopes) {
         let keys = [Key::Principal, Key::Resource, Key::Action];
         let counts = keys.map(|key| {
             let filed = Self::keys(scopes, key)?;
@@ -227,36 +256,50 @@ impl Index {
     }
 
     /// Takes a policy out, wherever it is filed.
-    pub(super) fn unfile(&mut self, position: u32, scopes: &Scopes) {
-        for key in [Key::Principal, Key::Resource, Key::Action] {
-            let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else { continue };
+    ///
+    /// INVARIANT: it is filed under all keys of one kind that its scope names, or among the others, or nowhere if its scope
+    /// can never hold. Its position is another policy's soon: one that stayed filed would run that one where its scope is
+    /// not looked at whole.
+    pub(super) fn unfile(&mut self, position: PolicyIx, scopes: &Scopes) {
+        for kind in [Key::Principal, Key::Resource, Key::Action] {
+            let (Some(keys), Some(files)) = (Self::keys(scopes, kind), self.files_mut(scopes, kind)) else { continue };
+            let mut taken = 0;
             for key in keys.iter() {
                 let Some(at) = files.get(key).and_then(|filed| filed.binary_search(&position).ok()) else { continue };
                 match files.get_mut(key) {
                     Some(filed) if filed.len() > 1 => drop(filed.remove(at)),
                     _ => files.remove(key),
                 }
+                taken += 1;
+            }
+            match taken {
+                0 => {}
+                all if all == keys.len() => return,
+                _ => broken("a policy that is filed under some of its keys"),
             }
         }
-        if let Ok(at) = self.others.binary_search(&position) {
-            Arc::make_mut(&mut self.others).remove(at);
+        match self.others.binary_search(&position) {
+            Ok(at) => drop(Arc::make_mut(&mut self.others).remove(at)),
+            Err(_) if scopes.never_hold() => {}
+            Err(_) => broken("a policy that is not filed under what its scope names"),
         }
     }
 
-    fn put(&mut self, position: u32, scopes: &Scopes, key: Option<Key>) {
-        let insert = |filed: &mut Vec<u32>| {
+    fn put(&mut self, position: PolicyIx, scopes: &Scopes, key: Option<Key>) {
+        let insert = |filed: &mut Vec<PolicyIx>| {
             if let Err(at) = filed.binary_search(&position) {
                 filed.insert(at, position);
             }
         };
         let Some(key) = key else {
-            // `in []`: nothing is, so it is filed nowhere
-            if scopes.action == Actions::Any {
+            if !scopes.never_hold() {
                 insert(Arc::make_mut(&mut self.others));
             }
             return;
         };
-        let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else { return };
+        let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else {
+            broken("a policy to file under what its scope does not name");
+        };
         for key in keys.iter() {
             match files.get_mut(key) {
                 Some(filed) => insert(filed),
@@ -266,7 +309,7 @@ impl Index {
     }
 
     /// What a scope names of one kind; nothing where it names nothing.
-    fn keys(scopes: &Scopes, key: Key) -> Option<SmallVec<[u32; 1]>> {
+    fn keys(scopes: &Scopes, key: Key) -> Option<SmallVec<[EntityId; 1]>> {
         let entity = |scope| entity_key(scope).map(|(_, id)| SmallVec::from([id]));
         match key {
             Key::Principal => entity(scopes.principal),
@@ -301,8 +344,8 @@ impl Index {
 
     /// Calls `visit` with each policy filed under the principal, the resource, or one of their ancestors.
     #[inline]
-    pub(super) fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
-        let mut look = |files: &Files, key: u32| {
+    pub(super) fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(PolicyIx)) {
+        let mut look = |files: &Files, key: EntityId| {
             files.get(&key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
         };
         if !self.principal_is.is_empty() {
@@ -323,20 +366,20 @@ impl Index {
 
     /// The policies filed under the action alone.
     #[inline]
-    pub(super) fn by_action(&self, action: u32) -> &[u32] {
+    pub(super) fn by_action(&self, action: EntityId) -> &[PolicyIx] {
         self.action_is.get(&action).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The policies that no key files.
     #[inline]
-    pub(super) fn others(&self) -> &[u32] {
+    pub(super) fn others(&self) -> &[PolicyIx] {
         &self.others
     }
 
     /// Calls `visit` with each policy filed under several actions, one of which the action is or is in. Such a
     /// policy may be found more than once: `visit` also gets the key under which it was found.
     #[inline]
-    pub(super) fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
+    pub(super) fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(PolicyIx, EntityId)) {
         if self.action_in.is_empty() {
             return;
         }
@@ -351,12 +394,12 @@ impl Index {
     /// above it, the action and all above it. For requests that are not decoded; a policy may be found more than once.
     pub(super) fn filed_near(
         &self,
-        principal: (Option<u32>, &HashSet<u32>),
-        action: (Option<u32>, &HashSet<u32>),
-        resource: (Option<u32>, &HashSet<u32>),
-        mut visit: impl FnMut(u32),
+        principal: (Option<EntityId>, &HashSet<EntityId>),
+        action: (Option<EntityId>, &HashSet<EntityId>),
+        resource: (Option<EntityId>, &HashSet<EntityId>),
+        mut visit: impl FnMut(PolicyIx),
     ) {
-        let mut look = |files: &Files, key: &u32| {
+        let mut look = |files: &Files, key: &EntityId| {
             files.get(key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
         };
         for (is, within, (own, all)) in [
@@ -372,7 +415,7 @@ impl Index {
 
     /// Whether a policy is filed under a key: of the principal, the resource or the action, alone or among others.
     #[cfg(test)]
-    pub(super) fn has(&self, file: usize, key: u32, position: u32) -> bool {
+    pub(super) fn has(&self, file: usize, key: EntityId, position: PolicyIx) -> bool {
         let files = [
             &self.principal_is,
             &self.principal_in,
@@ -386,18 +429,19 @@ impl Index {
 
     /// All policies that are filed somewhere. Each file has to be sorted, and none is empty.
     #[cfg(test)]
-    pub(super) fn all(&self) -> std::collections::BTreeSet<u32> {
+    pub(super) fn all(&self) -> std::collections::BTreeSet<PolicyIx> {
         let Self { principal_is, principal_in, resource_is, resource_in, action_is, action_in, others } = self;
         let files = [principal_is, principal_in, resource_is, resource_in, action_is, action_in];
-        let filed: Vec<&Vec<u32>> = files.into_iter().flat_map(|files| files.iter()).map(|(_, filed)| filed).collect();
+        let filed: Vec<&Vec<PolicyIx>> =
+            files.into_iter().flat_map(|files| files.iter()).map(|(_, filed)| filed).collect();
         assert!(filed.iter().all(|filed| !filed.is_empty() && filed.is_sorted()));
         filed.into_iter().chain([&**others]).flatten().copied().collect()
     }
 
     /// What is filed under `action` and those above it, each policy once.
-    pub(super) fn filed_under(&self, action: u32, above: &[u32]) -> Box<[u32]> {
+    pub(super) fn filed_under(&self, action: EntityId, above: &[EntityId]) -> Box<[PolicyIx]> {
         let groups = std::iter::once(&action).chain(above).filter_map(|key| self.action_in.get(key));
-        let mut found: Vec<u32> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
+        let mut found: Vec<PolicyIx> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
         found.sort_unstable();
         found.dedup();
         found.into()
@@ -405,7 +449,7 @@ impl Index {
 }
 
 /// The actions and groups that a scope names.
-pub(super) fn action_keys(actions: &Actions) -> &[u32] {
+pub(super) fn action_keys(actions: &Actions) -> &[EntityId] {
     match actions {
         Actions::Any => &[],
         Actions::Is(id) => std::slice::from_ref(id),
@@ -415,12 +459,80 @@ pub(super) fn action_keys(actions: &Actions) -> &[u32] {
 
 /// Whether `key` is the first of the action and its ancestors that `actions` has, so that a policy which is
 /// filed under several of them counts once.
-pub(super) fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
+pub(super) fn is_first(actions: &Actions, key: EntityId, env: &Env<'_>) -> bool {
     match actions {
         Actions::In(ids) if ids.len() > 1 => {
             std::iter::once(&env.action).chain(env.above_action().ids()).find(|id| ids.binary_search(id).is_ok())
                 == Some(&key)
         }
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> EntityId {
+        EntityId::from_raw(number)
+    }
+
+    fn ty(number: u32) -> TypeId {
+        TypeId::from_raw(number)
+    }
+
+    fn within(ids: &[u32]) -> Actions {
+        Actions::In(ids.iter().copied().map(id).collect())
+    }
+
+    fn scopes(principal: Scope, action: Actions, resource: Scope) -> Scopes {
+        Scopes { principal, action, resource }
+    }
+
+    /// Scopes that are filed in each way there is.
+    fn all() -> Vec<Scopes> {
+        vec![
+            scopes(Scope::Is(id(1)), Actions::Any, Scope::Any),
+            scopes(Scope::TypeIn(ty(0), id(2)), Actions::Is(id(9)), Scope::Any),
+            scopes(Scope::Any, Actions::Any, Scope::Is(id(3))),
+            scopes(Scope::Type(ty(0)), within(&[9]), Scope::In(id(4))),
+            scopes(Scope::Any, Actions::Is(id(9)), Scope::Any),
+            scopes(Scope::Any, within(&[7, 8, 9]), Scope::Type(ty(1))),
+            scopes(Scope::Type(ty(0)), Actions::Any, Scope::Any),
+            scopes(Scope::Any, within(&[]), Scope::Any),
+            scopes(Scope::Is(id(1)), within(&[]), Scope::Any),
+        ]
+    }
+
+    #[test]
+    fn what_is_taken_out_is_filed_nowhere() {
+        let all = all();
+        let (mut built, mut grown) = (Index::build(all.iter()), Index::default());
+        all.iter().zip((0..).map(PolicyIx::from_raw)).for_each(|(scopes, position)| grown.file(position, scopes));
+        for (scopes, position) in all.iter().zip((0..).map(PolicyIx::from_raw)) {
+            for index in [&mut built, &mut grown] {
+                index.unfile(position, scopes);
+                assert!(!index.all().contains(&position), "{scopes:?}");
+            }
+        }
+        assert!(built.all().is_empty() && grown.all().is_empty());
+    }
+
+    /// What is not filed as its scope says ends the work, and is not silently left where it is.
+    #[test]
+    fn a_policy_that_is_filed_otherwise_ends_the_work() {
+        for (position, scopes) in all().into_iter().enumerate().filter(|(_, scopes)| !scopes.never_hold()) {
+            let ended = std::panic::catch_unwind(|| {
+                let mut index = Index::build(all().iter());
+                index.unfile(PolicyIx::from_raw(position as u32 + 100), &scopes);
+            });
+            assert!(ended.is_err(), "{scopes:?}");
+        }
+        let ended = std::panic::catch_unwind(|| {
+            let known = scopes(Scope::Any, within(&[7, 8]), Scope::Any);
+            let mut index = Index::build(std::iter::once(&known));
+            index.unfile(PolicyIx::from_raw(0), &scopes(Scope::Any, within(&[7, 8, 9]), Scope::Any));
+        });
+        assert!(ended.is_err(), "some of its keys");
     }
 }

@@ -12,6 +12,7 @@ use super::candidates::{Lineage, of_action};
 use super::granted::{made_distance, made_near_misses};
 use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
 use crate::derived::MadeLink;
+use crate::ids::{PolicyIx, TypeId};
 use crate::model::PolicyId;
 use crate::model::explanation::FAR;
 use crate::snapshot::Snapshot;
@@ -50,23 +51,24 @@ const OTHERS: u32 = 0;
 const ANY_TYPE: u32 = u32::MAX;
 
 /// Where a policy is filed, each with its pair.
-fn files(position: u32, scopes: &Scopes) -> impl Iterator<Item = (File, u64)> {
+fn files(position: PolicyIx, scopes: &Scopes) -> impl Iterator<Item = (File, u64)> {
     let (p, r) = (entity_key(scopes.principal), entity_key(scopes.resource));
     let of_action = p.is_none() || r.is_none();
     let keys = if of_action { action_keys(&scopes.action) } else { &[] };
     let others = (of_action && scopes.action == Actions::Any).then_some((File::Others, OTHERS));
     let types = (p.is_none() && r.is_none() && scopes.action != Actions::Any).then(|| {
-        let ty = if let Scope::Type(ty) = scopes.principal { ty } else { ANY_TYPE };
+        let ty = if let Scope::Type(ty) = scopes.principal { ty.raw() } else { ANY_TYPE };
         (File::Types, ty)
     });
-    let entities = p.map(|(_, id)| (File::Principal, id)).into_iter().chain(r.map(|(_, id)| (File::Resource, id)));
-    let keys = entities.chain(keys.iter().map(|id| (File::Action, *id))).chain(types).chain(others);
-    keys.map(move |(file, key)| (file, pair(key, position)))
+    let principal = p.map(|(_, id)| (File::Principal, id.raw())).into_iter();
+    let entities = principal.chain(r.map(|(_, id)| (File::Resource, id.raw())));
+    let keys = entities.chain(keys.iter().map(|id| (File::Action, id.raw()))).chain(types).chain(others);
+    keys.map(move |(file, key)| (file, pair(key, position.raw())))
 }
 
 impl Refiled {
     /// Files a policy, or takes it out.
-    pub(super) fn put(&mut self, position: u32, scopes: &Scopes, added: bool) {
+    pub(super) fn put(&mut self, position: PolicyIx, scopes: &Scopes, added: bool) {
         for (file, pair) in files(position, scopes) {
             self.0[file as usize].insert(pair, added);
         }
@@ -78,7 +80,7 @@ impl Misses {
     pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes>) -> Self {
         let mut pairs = [const { Vec::new() }; 5];
         for (position, scopes) in policies.enumerate() {
-            for (file, pair) in files(position as u32, scopes) {
+            for (file, pair) in files(PolicyIx::from_raw(position as u32), scopes) {
                 pairs[file as usize].push(pair);
             }
         }
@@ -160,19 +162,19 @@ pub(crate) fn nearby(snapshot: &Snapshot, of: &Lineages) -> Nearby {
     let [principal, action, resource] = of;
     let files = &snapshot.core.compiled.misses;
     let mut bounded = false;
-    let mut positions: Vec<u32> = Vec::new();
+    let mut positions: Vec<PolicyIx> = Vec::new();
     let mut look = |file: File, key: u32| {
         let before = positions.len();
-        positions.extend(files.of(file).of(key).take(MOST_OF_A_KEY + 1));
+        positions.extend(files.of(file).of(key).take(MOST_OF_A_KEY + 1).map(PolicyIx::from_raw));
         if positions.len() - before > MOST_OF_A_KEY {
             positions.pop();
             bounded = true;
         }
     };
     for (file, lineage) in [(File::Principal, principal), (File::Resource, resource), (File::Action, action)] {
-        lineage.all.iter().for_each(|key| look(file, *key));
+        lineage.all.iter().for_each(|key| look(file, key.raw()));
     }
-    principal.ty.into_iter().chain([ANY_TYPE]).for_each(|ty| look(File::Types, ty));
+    principal.ty.map(TypeId::raw).into_iter().chain([ANY_TYPE]).for_each(|ty| look(File::Types, ty));
     look(File::Others, OTHERS);
     positions.sort_unstable();
     positions.dedup();
@@ -185,7 +187,8 @@ pub(crate) fn nearby(snapshot: &Snapshot, of: &Lineages) -> Nearby {
 pub(crate) fn farther(snapshot: &Snapshot, of: &Lineages) -> Nearby {
     let is_far = |distance: Distance| !distance.is_near();
     let entries = snapshot.core.compiled.entries.len();
-    let found = of_entries(snapshot, 0..entries.min(MOST_FARTHER) as u32, of, is_far);
+    let positions = (0..entries.min(MOST_FARTHER) as u32).map(PolicyIx::from_raw);
+    let found = of_entries(snapshot, positions, of, is_far);
     let mut all = snapshot.all_made();
     let made: Vec<MadeLink> = all.by_ref().take(MOST_FARTHER).collect();
     let bounded = entries > MOST_FARTHER || all.next().is_some();
@@ -195,21 +198,21 @@ pub(crate) fn farther(snapshot: &Snapshot, of: &Lineages) -> Nearby {
 /// Policies by distance, and in the order of their positions.
 fn of_entries(
     snapshot: &Snapshot,
-    positions: impl Iterator<Item = u32>,
+    positions: impl Iterator<Item = PolicyIx>,
     of: &Lineages,
     wanted: impl Fn(Distance) -> bool,
 ) -> Vec<Near> {
     let set = &snapshot.core.compiled;
-    let mut found: Vec<(Distance, u32)> = positions
+    let mut found: Vec<(Distance, PolicyIx)> = positions
         .filter_map(|position| {
-            let entry = set.entries.get(position as usize).filter(|entry| !entry.is_gone())?;
+            let entry = set.entries.get(position.index()).filter(|entry| !entry.is_gone())?;
             let distance = Distance::of(snapshot, &entry.scopes, of);
             wanted(distance).then_some((distance, position))
         })
         .collect();
     found.sort_unstable();
     let near = found.into_iter().filter_map(|(distance, position)| {
-        let entry = set.entries.get(position as usize)?;
+        let entry = set.entries.get(position.index())?;
         Some(Near { id: entry.id.clone(), distance, forbids: entry.forbids })
     });
     near.collect()

@@ -30,10 +30,8 @@ mod slice;
 
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint as Constraint};
-
-use crate::data_rules::Reads;
-use crate::derived::NONE;
+use crate::broken::broken;
+use crate::ids::{EntityId, NameId, PolicyIx, ProgramIx};
 use crate::model::PolicyId;
 use crate::shared::{List, Map, Set};
 use crate::store::Pairs;
@@ -52,7 +50,7 @@ use index::{Index, Scopes};
 use misses::Misses;
 use plan::Plans;
 use program::{Pool, Program};
-use reach::Reach;
+pub(crate) use reach::Reach;
 
 /// What must hold beside the scope.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +58,7 @@ enum Condition {
     /// Nothing.
     Always,
     /// A program.
-    Program(u32),
+    Program(ProgramIx),
     /// What only the reference can evaluate.
     Reference,
 }
@@ -71,10 +69,10 @@ struct Entry {
     scopes: Scopes,
     condition: Condition,
     /// A member of the context without which the condition is false.
-    needs: Option<u32>,
+    needs: Option<NameId>,
     forbids: bool,
     /// What the slots of its template are linked to.
-    slots: [u32; 2],
+    slots: [EntityId; 2],
     id: PolicyId,
 }
 
@@ -84,14 +82,16 @@ pub(crate) struct CompiledSet {
     /// Policies by position: in the order of their texts, then links. One that is gone holds for no action, and leaves its
     /// position to another.
     entries: List<Entry>,
-    positions: Map<PolicyId, u32>,
+    positions: Map<PolicyId, PolicyIx>,
     programs: List<Program>,
-    /// Positions and programs that are left over.
-    free: [List<u32>; 2],
+    /// Positions that are left over.
+    free: List<PolicyIx>,
+    /// Programs that are left over.
+    free_programs: List<ProgramIx>,
     /// How many policies and templates were taken out since the set was made: what they alone name is there still.
     dropped: usize,
     /// The entities that policies and templates name, or did since the set was made, and that were not loaded.
-    named: Set<u32>,
+    named: Set<EntityId>,
     pool: Arc<Pool>,
     index: Index,
     misses: Misses,
@@ -108,10 +108,11 @@ pub(crate) struct CompiledSet {
 /// What links take over from their template.
 #[derive(Debug)]
 struct Pattern {
-    principal: Constraint,
-    action: ActionConstraint,
-    resource: Constraint,
+    /// With [`EntityId::NONE`] where there is a slot.
+    scopes: Scopes,
     condition: Condition,
+    /// A member of the context without which the condition is false.
+    needs: Option<NameId>,
     forbids: bool,
 }
 
@@ -121,19 +122,34 @@ impl CompiledSet {
         self.positions.len()
     }
 
+    /// What is filed under a position.
+    #[inline]
+    fn entry(&self, position: PolicyIx) -> &Entry {
+        match self.entries.get(position.index()) {
+            Some(entry) => entry,
+            None => broken("a policy that is filed and is not there"),
+        }
+    }
+
+    /// A compiled condition.
+    #[inline]
+    fn program(&self, program: ProgramIx) -> &Program {
+        &self.programs[program.index()]
+    }
+
     /// The links that name an entity.
-    pub(crate) fn linked_to(&self, entity: u32) -> impl Iterator<Item = &PolicyId> {
-        self.linked.of(entity).filter_map(|position| Some(&self.entries.get(position as usize)?.id))
+    pub(crate) fn linked_to(&self, entity: EntityId) -> impl Iterator<Item = &PolicyId> {
+        self.linked.of(entity.raw()).map(|position| &self.entry(PolicyIx::from_raw(position)).id)
     }
 
     /// Whether a policy, a template or a link names an entity, or may, that was not loaded.
-    pub(crate) fn names(&self, entity: u32) -> bool {
-        self.named.contains(&entity) || self.linked.of(entity).next().is_some()
+    pub(crate) fn names(&self, entity: EntityId) -> bool {
+        self.named.contains(&entity) || self.linked.of(entity.raw()).next().is_some()
     }
 
     /// All such entities.
-    pub(crate) fn all_named(&self) -> impl Iterator<Item = u32> {
-        let linked = self.entries.iter().flat_map(|entry| entry.slots).filter(|slot| *slot != NONE);
+    pub(crate) fn all_named(&self) -> impl Iterator<Item = EntityId> {
+        let linked = self.entries.iter().flat_map(|entry| entry.slots).filter(|slot| *slot != EntityId::NONE);
         self.named.iter().copied().chain(linked)
     }
 
@@ -143,9 +159,8 @@ impl CompiledSet {
     }
 
     /// What the conditions read.
-    pub(crate) fn reads(&self) -> Reads<'_> {
-        let Reach { names, entities, tags, depth } = &*self.reach;
-        Reads { names, entities, tags: *tags, depth: *depth }
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The policies that only the reference can evaluate.

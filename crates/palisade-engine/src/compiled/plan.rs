@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::CompiledSet;
 use super::env::{Ancestors, Env};
+use crate::ids::{EntityId, PolicyIx};
 use crate::store::Store;
 use crate::value::Record;
 
@@ -18,13 +19,13 @@ const MOST_FILED: usize = 64;
 /// The plans of all declared actions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plans {
-    of_action: Arc<HashMap<u32, Arc<Plan>, RandomState>>,
+    of_action: Arc<HashMap<EntityId, Arc<Plan>, RandomState>>,
     /// How many policies all of them have.
     filed: usize,
     /// How many policies there were when it was last looked whether there can be plans.
     tried: usize,
     /// Actions and groups under which other policies are filed now.
-    pub(super) stale: Vec<u32>,
+    pub(super) stale: Vec<EntityId>,
 }
 
 /// The plan of one action.
@@ -33,13 +34,13 @@ pub(super) struct Plan {
     /// What is above the action.
     pub(super) above: Ancestors,
     /// The policies filed under the action, or under one that it is in.
-    pub(super) policies: Box<[u32]>,
+    pub(super) policies: Box<[PolicyIx]>,
 }
 
 impl Plans {
     /// What is known of an action.
     #[inline]
-    pub(super) fn get(&self, action: u32) -> Option<&Plan> {
+    pub(super) fn get(&self, action: EntityId) -> Option<&Plan> {
         self.of_action.get(&action).map(|plan| &**plan)
     }
 
@@ -51,9 +52,9 @@ impl Plans {
 
     /// Looks whether each has what is `filed_under` its action now.
     #[cfg(test)]
-    pub(super) fn check(&self, filed_under: impl Fn(u32, &[u32]) -> Box<[u32]>) {
+    pub(super) fn check(&self, filed_under: impl Fn(EntityId, &[EntityId]) -> Box<[PolicyIx]>) {
         for (action, plan) in self.of_action.iter() {
-            assert_eq!(plan.policies, filed_under(*action, plan.above.ids()), "the plan of {action}");
+            assert_eq!(plan.policies, filed_under(*action, plan.above.ids()), "the plan of {action:?}");
         }
         let filed: usize = self.of_action.values().map(|plan| plan.policies.len()).sum();
         assert_eq!((filed, self.stale.len()), (self.filed, 0));
@@ -63,7 +64,7 @@ impl Plans {
 impl CompiledSet {
     /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many that
     /// looking is better than remembering. Plans that are as they were are kept.
-    pub(crate) fn plan(&mut self, declared: &[u32], store: &Store) {
+    pub(crate) fn plan(&mut self, declared: &[EntityId], store: &Store) {
         if !self.forms.is_planned() {
             Arc::make_mut(&mut self.forms).plan(declared, store);
         }

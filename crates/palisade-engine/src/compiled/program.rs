@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::ids::{NameId, TypeId};
 use crate::value::Cell;
 
 /// One instruction. Operands are popped, the result is pushed.
@@ -12,17 +13,17 @@ pub(super) enum Op {
     /// What is had in one step, with the number or the name that is meant there.
     Load(Source, u32),
     /// Whether the context has a member.
-    ContextHas(u32),
+    ContextHas(NameId),
     /// Whether the context has a chain of members.
     ContextHasPath(u32),
     /// An attribute of an entity or a member of a record.
-    Attribute(u32),
+    Attribute(NameId),
     /// Whether there is such an attribute.
-    Has(u32),
+    Has(NameId),
     /// Whether the principal has an attribute.
-    PrincipalHas(u32),
+    PrincipalHas(NameId),
     /// Whether the resource has an attribute.
-    ResourceHas(u32),
+    ResourceHas(NameId),
     /// Whether there is such a chain of attributes.
     HasPath(u32),
     /// If the operand is false, pushes false and jumps.
@@ -68,7 +69,7 @@ pub(super) enum Op {
     /// `like`, with a pattern.
     Like(u32),
     /// `is`, with a type.
-    Is(u32),
+    Is(TypeId),
     /// Makes a set of that many operands, at a place of its own.
     Set(u32, u32),
     /// Makes a record with those names, at a place of its own.
@@ -227,9 +228,9 @@ pub(super) struct Pool {
     /// Patterns of `like`: what stands before, between and after the wildcards.
     pub patterns: Vec<Box<[Piece]>>,
     /// Chains of attributes for `has`.
-    pub paths: Vec<Box<[u32]>>,
+    pub paths: Vec<Box<[NameId]>>,
     /// Names of records, in the order of the operands.
-    pub records: Vec<Box<[u32]>>,
+    pub records: Vec<Box<[NameId]>>,
 }
 
 /// A condition.
@@ -244,7 +245,7 @@ pub(super) struct Program {
 impl Program {
     /// The member that the context must have for the condition to hold: without it the program ends at once, with
     /// false. Many policies begin so, and it can be seen without running any of it.
-    pub(super) fn needs_in_context(&self) -> Option<u32> {
+    pub(super) fn needs_in_context(&self) -> Option<NameId> {
         let [Op::ContextHas(name), Op::And(mut at), ..] = *self.ops else { return None };
         // where a false goes that is pushed there
         loop {

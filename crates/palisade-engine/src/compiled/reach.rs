@@ -6,17 +6,18 @@ use std::collections::HashSet;
 
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal};
 
+use crate::ids::{EntityId, NameId};
 use crate::layout::intern;
-use crate::store::Draft;
-use crate::value::TooLarge;
+use crate::store::{Draft, Entity};
+use crate::value::{TooLarge, Val};
 
 /// Bounds on what the conditions of a policy set can read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reach {
+pub(crate) struct Reach {
     /// Attributes that some condition reads.
-    pub names: HashSet<u32>,
+    pub names: HashSet<NameId>,
     /// Entities that conditions name.
-    pub entities: HashSet<u32>,
+    pub entities: HashSet<EntityId>,
     /// Whether some condition reads tags.
     pub tags: bool,
     /// The longest chain of reads.
@@ -24,6 +25,16 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// Whether a condition may come from an entity to another that it holds.
+    pub(crate) fn leads(&self, holder: Entity<'_>, held: EntityId) -> bool {
+        let (record, mut found) = (holder.attributes(), false);
+        let names = (0..record.len()).map(|i| record.get(i)).filter(|(name, _)| self.names.contains(name));
+        names.for_each(|(_, value)| value.entities(&mut |id| found |= id == held));
+        let tags = if self.tags { holder.tag_count() } else { 0 };
+        (0..tags).for_each(|i| Val::entities(holder.tag_at(i).1, &mut |id| found |= id == held));
+        found
+    }
+
     /// Widens the bounds by one condition.
     ///
     /// # Errors

@@ -11,16 +11,17 @@ use super::env::{Layer, look_up};
 use super::series::KeptContext;
 use crate::broken::broken;
 use crate::decode::{Decoder, Resolver, Unsure, is_proper_type};
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::layout::Layout;
 use crate::model::{AccessRequest, OverlayMode, Uid, Value};
 use crate::settings::{Limits, NowPolicy};
-use crate::store::{Entity, LOCAL, RecordHead, RecordParts, Store};
+use crate::store::{Entity, RecordHead, RecordParts, Store};
 use crate::value::{Cell, Packer, Record, Val, unpack};
 
 /// Beyond this many a table is kept.
 const FEW: usize = 12;
 
-/// Texts that the request alone knows, in the order of their ids.
+/// Texts that the request alone knows, in the order of their places.
 #[derive(Debug)]
 struct Texts<K> {
     list: Vec<K>,
@@ -41,7 +42,7 @@ impl<K: Copy + Eq + std::hash::Hash> Texts<K> {
             Some(table) => table.get(&text).copied(),
         };
         if let Some(known) = known {
-            return LOCAL | known;
+            return known;
         }
         let new = self.list.len() as u32;
         self.list.push(text);
@@ -50,18 +51,18 @@ impl<K: Copy + Eq + std::hash::Hash> Texts<K> {
         } else if self.list.len() > FEW {
             self.table = Some(self.list.iter().enumerate().map(|(i, text)| (*text, i as u32)).collect());
         }
-        LOCAL | new
+        new
     }
 }
 
 /// What a request names beyond the store.
 #[derive(Debug, Default)]
 pub(super) struct Locals<'v> {
-    uids: Texts<(u32, &'v str)>,
+    uids: Texts<(TypeId, &'v str)>,
     types: Texts<&'v str>,
     names: Texts<&'v str>,
     /// The type of each local uid.
-    pub uid_types: Vec<u32>,
+    pub uid_types: Vec<TypeId>,
 }
 
 impl Locals<'_> {
@@ -71,19 +72,19 @@ impl Locals<'_> {
     }
 
     /// Type and id of a local uid.
-    pub(super) fn uid(&self, store: &Store, id: u32) -> Option<(String, String)> {
-        let (ty, text) = self.uids.list.get((id & !LOCAL) as usize)?;
-        let name = if *ty < LOCAL {
-            store.symbols().type_name(*ty).to_string()
+    pub(super) fn uid(&self, store: &Store, id: EntityId) -> Option<(String, String)> {
+        let (ty, text) = self.uids.list.get(id.local_index())?;
+        let name = if ty.is_local() {
+            (*self.types.list.get(ty.local_index())?).to_owned()
         } else {
-            (*self.types.list.get((*ty & !LOCAL) as usize)?).to_owned()
+            store.symbols().type_name(*ty).to_string()
         };
         Some((name, (*text).to_owned()))
     }
 
     /// An attribute name that the store does not know.
-    pub(super) fn name(&self, id: u32) -> Option<&str> {
-        self.names.list.get((id & !LOCAL) as usize).copied()
+    pub(super) fn name(&self, id: NameId) -> Option<&str> {
+        self.names.list.get(id.local_index()).copied().filter(|_| id.is_local())
     }
 }
 
@@ -93,40 +94,40 @@ struct Names<'s, 'l, 'v> {
     store: &'s Store,
     locals: &'l mut Locals<'v>,
     /// Entities in the order in which values name them.
-    named: Option<&'l mut SmallVec<[u32; 8]>>,
+    named: Option<&'l mut SmallVec<[EntityId; 8]>>,
 }
 
 impl<'v> Resolver<'v> for Names<'_, '_, 'v> {
-    fn uid(&mut self, ty: u32, id: &'v str) -> Result<u32, Unsure> {
-        if ty < LOCAL
+    fn uid(&mut self, ty: TypeId, id: &'v str) -> Result<EntityId, Unsure> {
+        if !ty.is_local()
             && let Some(known) = self.store.find(ty, id.as_bytes())
         {
             return Ok(known);
         }
-        let local = self.locals.uids.intern((ty, id));
+        let local = EntityId::local(self.locals.uids.intern((ty, id)));
         if self.locals.uid_types.len() < self.locals.uids.list.len() {
             self.locals.uid_types.push(ty);
         }
         Ok(local)
     }
 
-    fn type_id(&mut self, name: &'v str) -> Result<u32, Unsure> {
+    fn type_id(&mut self, name: &'v str) -> Result<TypeId, Unsure> {
         match self.store.symbols().type_id(name) {
             Some(ty) => Ok(ty),
-            None if is_proper_type(name) => Ok(self.locals.types.intern(name)),
+            None if is_proper_type(name) => Ok(TypeId::local(self.locals.types.intern(name))),
             None => Err(Unsure),
         }
     }
 
-    fn is_type(&self, ty: u32, name: &str) -> bool {
+    fn is_type(&self, ty: TypeId, name: &str) -> bool {
         **self.store.symbols().type_name(ty) == *name
     }
 
-    fn attribute(&mut self, name: &'v str) -> u32 {
-        self.store.symbols().attribute_id(name).unwrap_or_else(|| self.locals.names.intern(name))
+    fn attribute(&mut self, name: &'v str) -> NameId {
+        self.store.symbols().attribute_id(name).unwrap_or_else(|| NameId::local(self.locals.names.intern(name)))
     }
 
-    fn refers_to(&mut self, id: u32) {
+    fn refers_to(&mut self, id: EntityId) {
         if let Some(named) = &mut self.named {
             named.push(id);
         }
@@ -137,17 +138,17 @@ impl<'v> Resolver<'v> for Names<'_, '_, 'v> {
 #[derive(Debug)]
 pub(super) struct Decoded<'v> {
     /// Principal, action, resource.
-    pub ids: [u32; 3],
+    pub ids: [EntityId; 3],
     /// Where the context lies in the packer.
     pub context: Cell,
     /// Whether the packer held it before.
     pub kept: bool,
     /// The name `now`, if the sidecar filled it in.
-    pub filled_now: Option<u32>,
+    pub filled_now: Option<NameId>,
     /// What the request names beyond the store.
     pub locals: Locals<'v>,
     /// The entities that the context names, in the order of the text.
-    pub named: SmallVec<[u32; 8]>,
+    pub named: SmallVec<[EntityId; 8]>,
     /// The entities that the request brings, if it brings any.
     pub layer: Option<Layer>,
 }
@@ -198,7 +199,7 @@ impl Against<'_> {
         let types = [self.type_of(&mut names, &request.principal)?, self.type_of(&mut names, &request.resource)?];
         let texts = [&*request.principal.id, &*request.resource.id];
         let found = self.store.find_two([(types[0], texts[0].as_bytes()), (types[1], texts[1].as_bytes())]);
-        let mut settle = |ty, text, found: Option<u32>| match found {
+        let mut settle = |ty, text, found: Option<EntityId>| match found {
             Some(id) => Ok((ty, id)),
             None => names.uid(ty, text).map(|id| (ty, id)),
         };
@@ -219,7 +220,7 @@ impl Against<'_> {
             return Ok(Decoded { ids, context, kept: true, filled_now, locals, named, layer });
         }
         packer.out.clear();
-        let mut found: SmallVec<[(u32, Cell); 16]> = SmallVec::new();
+        let mut found: SmallVec<[(NameId, Cell); 16]> = SmallVec::new();
         let mut filled_now = None;
         names.named = Some(&mut named);
         let mut decoder = Decoder { packer, resolver: names, layout: self.layout };
@@ -264,13 +265,13 @@ impl Against<'_> {
     }
 
     /// Type and id of a uid of the request.
-    fn uid<'v>(&self, names: &mut Names<'_, '_, 'v>, uid: &'v Uid<'_>) -> Result<(u32, u32), Unsure> {
+    fn uid<'v>(&self, names: &mut Names<'_, '_, 'v>, uid: &'v Uid<'_>) -> Result<(TypeId, EntityId), Unsure> {
         let ty = self.type_of(names, uid)?;
         Ok((ty, names.uid(ty, &uid.id)?))
     }
 
     /// The type of a uid of the request, whose id may stand under it.
-    fn type_of<'v>(&self, names: &mut Names<'_, '_, 'v>, uid: &'v Uid<'_>) -> Result<u32, Unsure> {
+    fn type_of<'v>(&self, names: &mut Names<'_, '_, 'v>, uid: &'v Uid<'_>) -> Result<TypeId, Unsure> {
         let ty = names.type_id(&uid.type_name)?;
         if let Some(choices) = self.layout.and_then(|layout| layout.entity_type(ty)).and_then(|ty| ty.choices.as_ref())
             && !choices.iter().any(|choice| **choice == *uid.id)
@@ -284,7 +285,7 @@ impl Against<'_> {
         let mut layer = Layer { replaces: request.entities.is_some(), ..Layer::default() };
         let mut packer = Packer::default();
         for (list, adds) in [(&request.entities, false), (&request.additional_entities, true)] {
-            let mut listed: HashSet<u32, RandomState> = HashSet::default();
+            let mut listed: HashSet<EntityId, RandomState> = HashSet::default();
             for value in list.iter().flat_map(|list| list.as_array().unwrap_or_default()) {
                 let resolver = Names { store: self.store, locals, named: None };
                 let mut decoder = Decoder { packer: &mut packer, resolver, layout: self.layout };
@@ -317,7 +318,7 @@ impl Against<'_> {
     #[expect(clippy::too_many_arguments, reason = "one caller, which has just these at hand")]
     fn overlay<'v>(
         &self,
-        id: u32,
+        id: EntityId,
         uid: &Uid<'_>,
         attributes: &'v Value<'_>,
         mode: OverlayMode,
@@ -333,13 +334,13 @@ impl Against<'_> {
         let mut brought = SmallVec::new();
         decoder.untyped_members(attributes, &mut brought)?;
         let side = std::mem::take(&mut decoder.packer.out);
-        let mut merged: Vec<(u32, Val<'_>)> = Vec::new();
+        let mut merged: Vec<(NameId, Val<'_>)> = Vec::new();
         if let Some(stored) = stored {
             let record = stored.attributes();
             merged.extend((0..record.len()).map(|i| record.get(i)));
         }
         // where each stored attribute lies: a caller may bring as many as a body has room for
-        let places: HashMap<u32, usize, RandomState> =
+        let places: HashMap<NameId, usize, RandomState> =
             merged.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
         for (name, cell) in &brought {
             let value = unpack(&side, *cell);
@@ -350,7 +351,7 @@ impl Against<'_> {
                 None => merged.push((*name, value)),
             }
         }
-        let parents: Vec<u32> = stored.iter().flat_map(|stored| stored.parents()).collect();
+        let parents: Vec<EntityId> = stored.iter().flat_map(|stored| stored.parents()).collect();
         let head = RecordHead::start(packer, uid.id.as_bytes(), parents.len(), merged.len())?;
         let mut parts = RecordParts { parents, ..RecordParts::default() };
         for (name, value) in merged {
@@ -370,12 +371,12 @@ impl Against<'_> {
     fn check_hierarchy(&self, layer: &Layer) -> Result<(), Unsure> {
         const ON_PATH: usize = usize::MAX;
         // levels of the request's own entities above each; the store's have been checked
-        let mut heights: HashMap<u32, usize, RandomState> = HashMap::default();
+        let mut heights: HashMap<EntityId, usize, RandomState> = HashMap::default();
         for root in layer.records.keys() {
             if heights.contains_key(root) {
                 continue;
             }
-            let parents = |id: u32| -> Vec<u32> {
+            let parents = |id: EntityId| -> Vec<EntityId> {
                 look_up(self.store, layer, id).map(|entity| entity.parents().collect()).unwrap_or_default()
             };
             let mut path = vec![(*root, parents(*root), 0)];

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::env::Ancestors;
 use super::{Unsettled, decide};
+use crate::ids::{EntityId, NameId};
 use crate::model::{AccessRequest, Decision, RequestError};
 use crate::snapshot::Snapshot;
 use crate::value::{Cell, Packer};
@@ -27,7 +28,7 @@ pub(super) struct Kept {
     /// The context, if it means the same in any question.
     pub context: Option<KeptContext>,
     /// The ancestors of the last principal and the last resource, where they were asked for.
-    pub above: [Option<(u32, Ancestors)>; 2],
+    pub above: [Option<(EntityId, Ancestors)>; 2],
 }
 
 /// A context that lies packed.
@@ -36,13 +37,13 @@ pub(super) struct KeptContext {
     /// What the caller calls it.
     pub number: u32,
     /// The action that it was read for.
-    pub action: u32,
+    pub action: EntityId,
     /// Where it lies.
     pub cell: Cell,
     /// The name `now`, if the sidecar filled it in.
-    pub filled_now: Option<u32>,
+    pub filled_now: Option<NameId>,
     /// The entities that it names.
-    pub named: SmallVec<[u32; 8]>,
+    pub named: SmallVec<[EntityId; 8]>,
 }
 
 impl<'s> Series<'s> {

@@ -14,7 +14,8 @@ use super::index::{Actions, Index, Scope, Scopes, action_keys};
 use super::misses::{Misses, Refiled};
 use super::program::Op;
 use super::{CompiledSet, Condition, Entry, Pattern};
-use crate::derived::NONE;
+use crate::broken::broken;
+use crate::ids::{EntityId, PolicyIx, ProgramIx};
 use crate::layout::intern;
 use crate::model::PolicyId;
 use crate::store::{Draft, PairEdits, Pairs, pair};
@@ -37,11 +38,8 @@ struct Changes {
     misses: Refiled,
     linked: PairEdits,
     /// Actions and groups under which other policies are filed.
-    actions: HashSet<u32>,
+    actions: HashSet<EntityId>,
 }
-
-/// No entity: the slot of a policy that is no link.
-const UNLINKED: u32 = u32::MAX;
 
 impl<'d> Compiling<'d> {
     /// Interns what policies name in `draft`.
@@ -72,21 +70,23 @@ impl<'d> Compiling<'d> {
             Some(pattern) => Some(pattern.condition),
             None => {
                 let Some(position) = set.positions.remove(id) else { return };
-                let Some(place) = set.entries.get_mut(position as usize) else { return };
+                let Some(place) = set.entries.get_mut(position.index()) else {
+                    broken("a policy that has a position and is not there");
+                };
                 let entry = std::mem::replace(place, gone());
-                set.free[0].push(position);
+                set.free.push(position);
                 set.index.unfile(position, &entry.scopes);
                 if let Some(changes) = &mut self.changes {
                     changes.note(position, &entry, false);
                 }
-                let named = entry.slots.into_iter().filter(|slot| *slot != UNLINKED);
+                let named = entry.slots.into_iter().filter(|slot| *slot != EntityId::NONE);
                 named.for_each(|slot| self.compiler.draft.drop_name(slot));
                 // a link has the program of its template
-                entry.slots.iter().all(|slot| *slot == UNLINKED).then_some(entry.condition)
+                entry.slots.iter().all(|slot| *slot == EntityId::NONE).then_some(entry.condition)
             }
         };
         if let Some(Condition::Program(program)) = own {
-            set.free[1].push(program);
+            set.free_programs.push(program);
         }
         set.dropped += usize::from(own.is_some());
     }
@@ -103,34 +103,44 @@ impl<'d> Compiling<'d> {
             self.overflowed = true;
             return;
         };
-        let pattern = Pattern {
-            principal: template.principal_constraint().as_inner().clone(),
-            action: template.action_constraint().clone(),
-            resource: template.resource_constraint().as_inner().clone(),
-            condition,
-            forbids: template.effect() == ast::Effect::Forbid,
-        };
-        if template.is_static() {
-            self.overflowed |= self.enter(&pattern, id, &HashMap::new()).is_err();
-        } else {
-            self.overflowed |= self.form(&pattern, id).is_err();
-            self.set.templates.insert(id.clone(), Arc::new(pattern));
-        }
+        self.overflowed |=
+            self.pattern(template, condition).and_then(|pattern| self.add(pattern, template, id)).is_err();
     }
 
-    /// Compiles a template for the grants of the data.
-    fn form(&mut self, pattern: &Pattern, id: &PolicyId) -> Result<(), TooLarge> {
-        let (scopes, needs) = self.scopes(pattern, [NONE; 2])?;
-        let Pattern { condition, forbids, .. } = *pattern;
+    /// What a policy or template asks for, its slots left open.
+    fn pattern(&mut self, template: &ast::Template, condition: Condition) -> Result<Pattern, TooLarge> {
+        let draft = &mut *self.compiler.draft;
+        let scopes = Scopes {
+            principal: scope(template.principal_constraint().as_inner(), draft)?,
+            action: actions(template.action_constraint(), draft)?,
+            resource: scope(template.resource_constraint().as_inner(), draft)?,
+        };
+        let needs = match condition {
+            Condition::Program(program) => self.set.program(program).needs_in_context(),
+            Condition::Always | Condition::Reference => None,
+        };
+        Ok(Pattern { scopes, condition, needs, forbids: template.effect() == ast::Effect::Forbid })
+    }
+
+    /// Files a policy, or keeps a template: for its links, and for the grants of the data.
+    fn add(&mut self, pattern: Pattern, template: &ast::Template, id: &PolicyId) -> Result<(), TooLarge> {
+        if template.is_static() {
+            return self.enter(&pattern, id, &HashMap::new());
+        }
+        let Pattern { condition, needs, forbids, .. } = pattern;
+        let scopes = pattern.scopes.clone();
         Arc::make_mut(&mut self.set.forms).put(Form { scopes, condition, needs, forbids, id: id.clone() });
+        self.set.templates.insert(id.clone(), Arc::new(pattern));
         Ok(())
     }
 
     /// Adds a link of a template that was compiled.
     pub(crate) fn link(&mut self, template: &PolicyId, id: &PolicyId, values: &HashMap<ast::SlotId, ast::EntityUID>) {
         let Some(pattern) = self.set.templates.get(template).cloned() else {
-            self.overflowed = true;
-            return;
+            if self.overflowed {
+                return;
+            }
+            broken("a link of a template that was not compiled");
         };
         self.overflowed |= self.enter(&pattern, id, values).is_err();
     }
@@ -141,11 +151,11 @@ impl<'d> Compiling<'d> {
         Ok(match self.compiler.program(expression) {
             Ok(program) if *program.ops == [Op::Const(1 << 4)] => Condition::Always,
             Ok(program) => {
-                let at = match self.set.free[1].pop() {
+                let at = match self.set.free_programs.pop() {
                     Some(at) => at,
-                    None => u32::try_from(self.set.programs.len()).map_err(|_| TooLarge)?,
+                    None => ProgramIx::next(self.set.programs.len()).ok_or(TooLarge)?,
                 };
-                match self.set.programs.get_mut(at as usize) {
+                match self.set.programs.get_mut(at.index()) {
                     Some(place) => *place = program,
                     None => self.set.programs.push(program),
                 }
@@ -161,44 +171,30 @@ impl<'d> Compiling<'d> {
         id: &PolicyId,
         values: &HashMap<ast::SlotId, ast::EntityUID>,
     ) -> Result<(), TooLarge> {
-        let mut slots = [UNLINKED; 2];
+        let mut slots = [EntityId::NONE; 2];
         for (place, slot) in slots.iter_mut().zip([ast::SlotId::principal(), ast::SlotId::resource()]) {
             if let Some(uid) = values.get(&slot) {
                 *place = intern(uid, self.compiler.draft)?;
             }
         }
-        let (scopes, needs) = self.scopes(pattern, slots)?;
-        let (condition, forbids) = (pattern.condition, pattern.forbids);
+        let Pattern { condition, needs, forbids, .. } = *pattern;
+        let scopes = pattern.scopes.bound(slots);
         let entry = Entry { scopes, condition, needs, forbids, slots, id: id.clone() };
         let set = &mut self.set;
-        let position = match set.free[0].pop() {
+        let position = match set.free.pop() {
             Some(position) => position,
-            None => u32::try_from(set.entries.len()).map_err(|_| TooLarge)?,
+            None => PolicyIx::next(set.entries.len()).ok_or(TooLarge)?,
         };
         if let Some(changes) = &mut self.changes {
             set.index.file(position, &entry.scopes);
             changes.note(position, &entry, true);
         }
         set.positions.insert(id.clone(), position);
-        match set.entries.get_mut(position as usize) {
+        match set.entries.get_mut(position.index()) {
             Some(place) => *place = entry,
             None => set.entries.push(entry),
         }
         Ok(())
-    }
-
-    /// The scope of a policy, and what its context must have.
-    fn scopes(&mut self, pattern: &Pattern, slots: [u32; 2]) -> Result<(Scopes, Option<u32>), TooLarge> {
-        let scopes = Scopes {
-            principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
-            action: actions(&pattern.action, self.compiler.draft)?,
-            resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
-        };
-        let needs = match pattern.condition {
-            Condition::Program(program) => self.set.programs[program as usize].needs_in_context(),
-            Condition::Always | Condition::Reference => None,
-        };
-        Ok((scopes, needs))
     }
 
     /// The set.
@@ -224,7 +220,11 @@ impl<'d> Compiling<'d> {
                 let scopes = || set.entries.iter().map(|entry: &Entry| &entry.scopes);
                 set.index = Index::build(scopes());
                 set.misses = Misses::build(scopes());
-                let pairs = set.entries.iter().zip(0..).flat_map(|(entry, position)| links(entry, position));
+                let pairs = set
+                    .entries
+                    .iter()
+                    .zip((0..).map(PolicyIx::from_raw))
+                    .flat_map(|(entry, position)| links(entry, position));
                 let mut pairs: Vec<u64> = pairs.collect();
                 pairs.sort_unstable();
                 pairs.dedup();
@@ -237,7 +237,7 @@ impl<'d> Compiling<'d> {
 
 impl Changes {
     /// Notes that a policy is filed, or taken out.
-    fn note(&mut self, position: u32, entry: &Entry, added: bool) {
+    fn note(&mut self, position: PolicyIx, entry: &Entry, added: bool) {
         self.misses.put(position, &entry.scopes, added);
         self.linked.extend(links(entry, position).map(|pair| (pair, added)));
         self.actions.extend(action_keys(&entry.scopes.action));
@@ -245,15 +245,15 @@ impl Changes {
 }
 
 /// What a link names, with its position.
-pub(super) fn links(entry: &Entry, position: u32) -> impl Iterator<Item = u64> + use<> {
-    entry.slots.into_iter().filter(|slot| *slot != UNLINKED).map(move |slot| pair(slot, position))
+pub(super) fn links(entry: &Entry, position: PolicyIx) -> impl Iterator<Item = u64> + use<> {
+    entry.slots.into_iter().filter(|slot| *slot != EntityId::NONE).map(move |slot| pair(slot.raw(), position.raw()))
 }
 
 /// What stands where no policy is: nothing is `in []`.
 fn gone() -> Entry {
     let scopes = Scopes { principal: Scope::Any, action: Actions::In(Arc::new([])), resource: Scope::Any };
     let condition = Condition::Always;
-    Entry { scopes, condition, needs: None, forbids: false, slots: [UNLINKED; 2], id: PolicyId::from("") }
+    Entry { scopes, condition, needs: None, forbids: false, slots: [EntityId::NONE; 2], id: PolicyId::from("") }
 }
 
 impl Entry {
@@ -263,10 +263,11 @@ impl Entry {
     }
 }
 
-fn scope(constraint: &Constraint, slot: u32, draft: &mut Draft) -> Result<Scope, TooLarge> {
+/// The scope that a constraint is, with [`EntityId::NONE`] for a slot.
+fn scope(constraint: &Constraint, draft: &mut Draft) -> Result<Scope, TooLarge> {
     let mut entity = |reference: &EntityReference| match reference {
         EntityReference::EUID(uid) => intern(uid, draft),
-        EntityReference::Slot(_) => Ok(slot),
+        EntityReference::Slot(_) => Ok(EntityId::NONE),
     };
     Ok(match constraint {
         Constraint::Any => Scope::Any,

@@ -13,10 +13,11 @@ use super::request::Locals;
 use crate::broken::broken;
 use crate::cedar::{Unpacker, utf8};
 use crate::decode::uid_parts;
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::model::{AccessRequest, Decision, RequestError, Value};
 use crate::reference;
 use crate::snapshot::{GoOn, Snapshot, Undecided};
-use crate::store::{LOCAL, Store};
+use crate::store::Store;
 use crate::value::Record;
 
 /// Makes Cedar's entities of the entities that `env` shows under `ids`: all of them, whole, or none.
@@ -26,11 +27,11 @@ use crate::value::Record;
 pub(super) fn cut(
     env: &Env<'_>,
     locals: &Locals<'_>,
-    ids: impl IntoIterator<Item = u32>,
+    ids: impl IntoIterator<Item = EntityId>,
 ) -> Result<Entities, TooExpensive> {
-    let types = std::cell::RefCell::new(HashMap::<u32, EntityType>::new());
-    let uid = |id: u32| -> EntityUID {
-        if id >= LOCAL {
+    let types = std::cell::RefCell::new(HashMap::<TypeId, EntityType>::new());
+    let uid = |id: EntityId| -> EntityUID {
+        if id.is_local() {
             let Some((type_name, id)) = locals.uid(env.store, id) else { broken("an id that the request never gave") };
             return EntityUID::from_components(parse_type(&type_name), Eid::new(id), None);
         }
@@ -39,7 +40,7 @@ pub(super) fn cut(
         let Some(record) = env.store.record(id) else { broken("an id that was never given out") };
         EntityUID::from_components(ty, Eid::new(utf8(record.id())), None)
     };
-    let name = |id: u32| -> Arc<str> {
+    let name = |id: NameId| -> Arc<str> {
         match env.store.symbols().attribute_name(id) {
             Some(name) => name.clone(),
             None => match locals.name(id) {
@@ -83,7 +84,7 @@ fn parse_type(name: &str) -> EntityType {
 
 /// All stored entities as Cedar's, for the reference that keeps them all.
 pub(crate) fn everything(store: &Store) -> Entities {
-    let env = Env::new(store, [0; 3], Record::Built(&[]));
+    let env = Env::new(store, [EntityId::NONE; 3], Record::Built(&[]));
     env.edges_left.set(usize::MAX);
     match cut(&env, &Locals::default(), store.ids()) {
         Ok(entities) => entities,
@@ -148,15 +149,15 @@ pub(crate) fn reached(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Resul
     }
     let reach = &snapshot.core.compiled.reach;
     roots.extend(&reach.entities);
-    let env = Env::new(store, [0; 3], Record::Built(&[]));
+    let env = Env::new(store, [EntityId::NONE; 3], Record::Built(&[]));
     let brings = request.additional_entities.is_some() || !request.overlays.is_empty();
     let mut reached = roots.clone();
-    let mut level: Vec<u32> = roots.into_iter().collect();
+    let mut level: Vec<EntityId> = roots.into_iter().collect();
     for _ in 0..=reach.depth {
         let mut next = Vec::new();
         for id in level.drain(..) {
             let Some(entity) = store.entity(id) else { continue };
-            let mut follow = |id: u32| {
+            let mut follow = |id: EntityId| {
                 if reached.insert(id) {
                     next.push(id);
                 }

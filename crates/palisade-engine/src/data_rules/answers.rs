@@ -2,6 +2,7 @@
 
 use super::{NAMESPACE, Rule};
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{AccessRequest, Decision, Uid};
 use crate::snapshot::Snapshot;
 use crate::stack::on_big_stack;
@@ -12,14 +13,14 @@ pub(super) struct Answers {
     /// Of those about the entity alone.
     alone: Option<Decision>,
     /// Of those about a parent, for each parent of a type that one asks about.
-    with: Vec<(u32, Option<Decision>)>,
+    with: Vec<(EntityId, Option<Decision>)>,
 }
 
 impl Answers {
     /// Asks them.
-    pub(super) fn of(asked: &Snapshot, store: &Store, entity: u32, rules: &[Rule]) -> Self {
+    pub(super) fn of(asked: &Snapshot, store: &Store, entity: EntityId, rules: &[Rule]) -> Self {
         let uid = || export::uid_of(store, entity);
-        let is_asked = |parent: &u32| rules.iter().any(|rule| rule.each_parent == Some(store.type_of(*parent)));
+        let is_asked = |parent: &EntityId| rules.iter().any(|rule| rule.each_parent == Some(store.type_of(*parent)));
         let parents = store.entity(entity).into_iter().flat_map(|it| it.parents().filter(is_asked).collect::<Vec<_>>());
         let with = parents.map(|parent| (parent, ask(asked, uid(), Some(export::uid_of(store, parent))))).collect();
         let is_alone = rules.iter().any(|rule| rule.each_parent.is_none());

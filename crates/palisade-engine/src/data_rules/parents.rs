@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::export;
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::layout::is_action_type;
 use crate::model::{DataRule, hint};
 use crate::schema::{SchemaModel, Type};
@@ -14,8 +15,8 @@ use crate::store::{Draft, Store};
 /// The direct parents of one type, and the attribute that names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parents {
-    pub ty: u32,
-    pub attribute: u32,
+    pub ty: TypeId,
+    pub attribute: NameId,
 }
 
 /// What is wrong with the `parents` of a rule, in words. Its `each` is in the schema.
@@ -70,9 +71,9 @@ impl Parents {
 
     /// How the parents of a stored entity differ from what its attribute names, in words. An entity that names itself names
     /// no parent: nothing can be in itself.
-    pub(super) fn differ(self, store: &Store, id: u32) -> Option<String> {
+    pub(super) fn differ(self, store: &Store, id: EntityId) -> Option<String> {
         let entity = store.entity(id)?;
-        let there: BTreeSet<u32> = entity.parents().filter(|parent| store.type_of(*parent) == self.ty).collect();
+        let there: BTreeSet<EntityId> = entity.parents().filter(|parent| store.type_of(*parent) == self.ty).collect();
         let mut named = BTreeSet::new();
         if let Some(value) = entity.attributes().find(self.attribute) {
             value.entities(&mut |id| {
@@ -83,7 +84,7 @@ impl Parents {
         if there == named {
             return None;
         }
-        let list = |ids: &BTreeSet<u32>| {
+        let list = |ids: &BTreeSet<EntityId>| {
             let mut names: Vec<String> = ids.iter().map(|id| format!("`{}`", export::uid_of(store, *id))).collect();
             // which id came first says nothing
             names.sort_unstable();

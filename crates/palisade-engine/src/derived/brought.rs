@@ -1,14 +1,12 @@
 //! A request's own entities beside links that data make: only stored entities make them.
 
-use std::sync::Arc;
-
 use crate::decode::uid_parts;
 use crate::derived::Declared;
+use crate::ids::EntityId;
 use crate::load::{self, Checks};
 use crate::model::request::pointer;
 use crate::model::{AccessRequest, RequestError, Uid, Value};
-use crate::snapshot::Snapshot;
-use crate::store::{Draft, Entity};
+use crate::store::{Draft, Entity, Store};
 use crate::value::Packer;
 
 /// Refuses a request that brings an entity which makes links, or lies on the path of one that does, and is not as it is
@@ -16,9 +14,12 @@ use crate::value::Packer;
 ///
 /// # Errors
 /// If there is such an entity.
-pub(crate) fn check_brought(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<(), RequestError> {
-    let declared: &Arc<Declared> = &snapshot.core.declared;
-    let store = &snapshot.store;
+pub(crate) fn check_brought(
+    declared: &Declared,
+    store: &Store,
+    checks: Checks<'_>,
+    request: &AccessRequest<'_>,
+) -> Result<(), RequestError> {
     let lists = [("entities", &request.entities), ("additional_entities", &request.additional_entities)];
     for (member, list) in lists {
         for (i, value) in list.iter().flat_map(|list| list.as_array().unwrap_or_default()).enumerate() {
@@ -27,7 +28,7 @@ pub(crate) fn check_brought(snapshot: &Snapshot, request: &AccessRequest<'_>) ->
             let Some(ty) = store.symbols().type_id(type_name).filter(|ty| declared.concerns(*ty)) else { continue };
             let stored = store.find(ty, id.as_bytes()).filter(|id| store.entity(*id).is_some());
             let counts = stored.map_or(declared.makes(ty), |id| declared.reads(store, id));
-            if counts && is_other(snapshot, value, stored) {
+            if counts && is_other(store, checks, value, stored) {
                 let uid = Uid { type_name: type_name.into(), id: id.into() };
                 let how = if stored.is_some() { "and is stored with other content" } else { "and is not stored" };
                 let message = format!(
@@ -43,12 +44,9 @@ pub(crate) fn check_brought(snapshot: &Snapshot, request: &AccessRequest<'_>) ->
 }
 
 /// Whether the entity differs from the stored one. What cannot be read is refused elsewhere, in better words.
-fn is_other(snapshot: &Snapshot, value: &Value<'_>, stored: Option<u32>) -> bool {
-    let core = &snapshot.core;
-    let checks =
-        Checks { schema: core.schema.as_deref(), layout: core.layout.as_deref(), limits: &core.settings.limits };
-    let (mut draft, mut packer) = (Draft::new(&snapshot.store), Packer::default());
+fn is_other(store: &Store, checks: Checks<'_>, value: &Value<'_>, stored: Option<EntityId>) -> bool {
+    let (mut draft, mut packer) = (Draft::new(store), Packer::default());
     let Ok(id) = load::read_one(value, checks, &mut draft, &mut packer) else { return false };
-    let known = stored.filter(|stored| *stored == id).and_then(|id| snapshot.store.entity(id));
+    let known = stored.filter(|stored| *stored == id).and_then(|id| store.entity(id));
     !known.is_some_and(|known| known.has_content_of(Entity::new(&packer.out)))
 }

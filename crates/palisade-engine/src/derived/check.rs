@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::derived::path::{Path, words};
 use crate::derived::{Checked, Declared, Named, Slot};
+use crate::ids::TypeId;
 use crate::layout::is_action_type;
 use crate::model::{Diagnostic, LinkDeclaration, Written, hint};
 use crate::schema::{SchemaModel, Type};
@@ -31,7 +32,7 @@ impl Declared {
             }
         }
         twice(declarations, &checked, &mut problems);
-        let mut of_type: HashMap<u32, Vec<usize>> = HashMap::new();
+        let mut of_type: HashMap<TypeId, Vec<usize>> = HashMap::new();
         for (n, declaration) in checked.iter().enumerate() {
             of_type.entry(declaration.each).or_default().push(n);
         }

@@ -11,10 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::broken::broken;
+use crate::derived::Grant;
 use crate::derived::list::{Edit, Filed, List};
 use crate::derived::pending::{Pending, Tallied};
 use crate::derived::shards::Shards;
-use crate::derived::{Grant, NONE};
+use crate::ids::{DeclarationIx, EntityId, TemplateIx};
 
 /// How a grant is filed: one that fills both slots twice, under each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 struct Templates {
     /// Numbers of templates, sorted.
-    known: Arc<[u32]>,
+    known: Arc<[TemplateIx]>,
     /// Names that are no templates'.
     unknown: Arc<[Arc<str>]>,
     /// How many grants have them.
@@ -48,7 +50,7 @@ pub(crate) struct Grants {
     /// How many grants are of each kind.
     counts: [usize; 4],
     /// How many links there are for each declaration and template.
-    uses: Arc<BTreeMap<(u32, u32), usize>>,
+    uses: Arc<BTreeMap<(DeclarationIx, TemplateIx), usize>>,
     /// The sets that name what is no template.
     unknown: Arc<BTreeSet<u64>>,
     links: usize,
@@ -57,28 +59,33 @@ pub(crate) struct Grants {
 }
 
 /// Says which template has a name.
-pub(crate) type Numbers<'n> = &'n dyn Fn(&str) -> Option<u32>;
+pub(crate) type Numbers<'n> = &'n dyn Fn(&str) -> Option<TemplateIx>;
 
-/// The key of what `holder` names for a declaration.
-pub(super) fn set_key(declaration: u32, holder: u32) -> u64 {
-    u64::from(declaration) << 32 | u64::from(holder)
+/// The declaration and the holder of such a key.
+pub(super) fn of_set_key(key: u64) -> (DeclarationIx, EntityId) {
+    (DeclarationIx::from_raw((key >> 32) as u32), EntityId::from_raw(key as u32))
 }
 
-fn list_key(kind: Kind, entity: u32) -> u64 {
-    (kind as u64) << 32 | u64::from(entity)
+/// The key of what `holder` names for a declaration.
+pub(super) fn set_key(declaration: DeclarationIx, holder: EntityId) -> u64 {
+    u64::from(declaration.raw()) << 32 | u64::from(holder.raw())
+}
+
+fn list_key(kind: Kind, entity: EntityId) -> u64 {
+    (kind as u64) << 32 | u64::from(entity.raw())
 }
 
 /// Where a grant is filed, and as what.
 fn places(grant: &Grant) -> impl Iterator<Item = (Kind, u64, Filed)> {
     let Grant { declaration, entity, slots: [principal, resource], holder } = *grant;
-    let place = move |kind: Kind, under: u32, other: u32| {
+    let place = move |kind: Kind, under: EntityId, other: EntityId| {
         (kind, list_key(kind, under), Filed { entity, declaration, other, holder })
     };
     let places = match (principal, resource) {
         // no template has no slot
-        (NONE, NONE) => [None, None],
-        (principal, NONE) => [Some(place(Kind::Principal, principal, NONE)), None],
-        (NONE, resource) => [Some(place(Kind::Resource, resource, NONE)), None],
+        (EntityId::NONE, EntityId::NONE) => [None, None],
+        (principal, EntityId::NONE) => [Some(place(Kind::Principal, principal, EntityId::NONE)), None],
+        (EntityId::NONE, resource) => [Some(place(Kind::Resource, resource, EntityId::NONE)), None],
         (principal, resource) => [
             Some(place(Kind::BothByPrincipal, principal, resource)),
             Some(place(Kind::BothByResource, resource, principal)),
@@ -90,11 +97,11 @@ fn places(grant: &Grant) -> impl Iterator<Item = (Kind, u64, Filed)> {
 /// The grant that is filed so; nothing where it is filed a second time.
 fn granted(key: u64, filed: &Filed) -> Option<Grant> {
     let Filed { entity, declaration, other, holder } = *filed;
-    let (kind, under) = (key >> 32, key as u32);
+    let (kind, under) = (key >> 32, EntityId::from_raw(key as u32));
     let slots = match kind {
         kind if kind == Kind::BothByPrincipal as u64 => [under, other],
-        kind if kind == Kind::Principal as u64 => [under, NONE],
-        kind if kind == Kind::Resource as u64 => [NONE, under],
+        kind if kind == Kind::Principal as u64 => [under, EntityId::NONE],
+        kind if kind == Kind::Resource as u64 => [EntityId::NONE, under],
         _ => return None,
     };
     Some(Grant { declaration, entity, slots, holder })
@@ -115,7 +122,7 @@ impl Templates {
 }
 
 /// How many of `numbers` are not among `others`. Both are sorted.
-fn beyond(numbers: &[u32], others: &[u32]) -> usize {
+fn beyond(numbers: &[TemplateIx], others: &[TemplateIx]) -> usize {
     numbers.iter().filter(|number| others.binary_search(number).is_err()).count()
 }
 
@@ -132,9 +139,9 @@ impl Grants {
     }
 
     /// The grants whose links another may lack, of those that have a link of some `templates`; nothing if all of them may.
-    pub(super) fn apart_from(&self, other: &Self, templates: &[u32]) -> Option<Vec<Grant>> {
+    pub(crate) fn apart_from(&self, other: &Self, templates: &[TemplateIx]) -> Option<Vec<Grant>> {
         let names = |set: &Templates| templates.iter().any(|template| set.known.binary_search(template).is_ok());
-        let has = |grant: &Grant| self.sets.get(set_key(grant.declaration, grant.holder)).is_some_and(names);
+        let has = |grant: &Grant| names(self.set(set_key(grant.declaration, grant.holder)));
         let changed = |(key, set): &(u64, &Templates)| {
             let others = other.sets.get(*key).map(|set| &*set.known).unwrap_or_default();
             names(set) && beyond(&set.known, others) > 0
@@ -167,23 +174,33 @@ impl Grants {
 
     /// The grants of a kind that are filed under an entity.
     #[inline]
-    pub(crate) fn filed(&self, kind: Kind, entity: u32) -> Option<&List> {
+    pub(crate) fn filed(&self, kind: Kind, entity: EntityId) -> Option<&List> {
         self.filed.get(list_key(kind, entity))
     }
 
-    /// The templates that a holder names for a declaration, sorted.
+    /// The templates that the holder of a grant names for its declaration, sorted.
     #[inline]
-    pub(crate) fn templates(&self, declaration: u32, holder: u32) -> &[u32] {
-        self.sets.get(set_key(declaration, holder)).map(|set| &*set.known).unwrap_or_default()
+    pub(crate) fn templates(&self, declaration: DeclarationIx, holder: EntityId) -> &[TemplateIx] {
+        &self.set(set_key(declaration, holder)).known
     }
 
-    /// The same with the names that are no templates'.
-    pub(super) fn named(&self, declaration: u32, holder: u32) -> Option<(&[u32], &[Arc<str>])> {
+    /// INVARIANT: a set is there as long as a grant has it. Without one the links of the grant would silently be none, those
+    /// that forbid among them.
+    #[inline]
+    fn set(&self, key: u64) -> &Templates {
+        match self.sets.get(key) {
+            Some(set) => set,
+            None => broken("a grant whose templates are gone"),
+        }
+    }
+
+    /// The same with the names that are no templates', where there is such a grant.
+    pub(super) fn named(&self, declaration: DeclarationIx, holder: EntityId) -> Option<(&[TemplateIx], &[Arc<str>])> {
         self.sets.get(set_key(declaration, holder)).map(|set| (&*set.known, &*set.unknown))
     }
 
     /// The first name that a holder names, before it is known which are templates'.
-    pub(crate) fn first_name(&self, declaration: u32, holder: u32) -> Option<&str> {
+    pub(crate) fn first_name(&self, declaration: DeclarationIx, holder: EntityId) -> Option<&str> {
         self.named(declaration, holder).and_then(|(_, names)| names.first().map(|name| &**name))
     }
 
@@ -193,33 +210,35 @@ impl Grants {
     }
 
     /// How many links there are of each declaration and template that has one.
-    pub(crate) fn uses(&self) -> impl Iterator<Item = (u32, u32, usize)> {
+    pub(crate) fn uses(&self) -> impl Iterator<Item = (DeclarationIx, TemplateIx, usize)> {
         self.uses.iter().map(|((declaration, template), links)| (*declaration, *template, *links))
     }
 
     /// Whether a declaration has links of a template.
-    pub(crate) fn has(&self, declaration: u32, template: u32) -> bool {
+    pub(crate) fn has(&self, declaration: DeclarationIx, template: TemplateIx) -> bool {
         self.uses.contains_key(&(declaration, template))
     }
 
     /// A grant that makes a link of a template, by a declaration if one is given.
-    pub(crate) fn first(&self, template: u32, declaration: Option<u32>) -> Option<Grant> {
+    pub(crate) fn first(&self, template: TemplateIx, declaration: Option<DeclarationIx>) -> Option<Grant> {
         let names = |grant: &Grant| self.templates(grant.declaration, grant.holder).binary_search(&template).is_ok();
         let fits = |grant: &Grant| declaration.is_none_or(|declaration| declaration == grant.declaration);
         self.all().filter(|grant| fits(grant) && names(grant)).min_by_key(|grant| (grant.entity, grant.declaration))
     }
 
     /// One who names a template for grants of a declaration, among the first `most` roles.
-    pub(crate) fn naming(&self, declaration: u32, template: u32, most: usize) -> Option<u32> {
+    pub(crate) fn naming(&self, declaration: DeclarationIx, template: TemplateIx, most: usize) -> Option<EntityId> {
         let names = |set: &Templates| set.known.binary_search(&template).is_ok();
-        let of = |key: u64| (key >> 32) as u32 == declaration;
-        self.sets.iter().take(most).find(|(key, set)| of(*key) && names(set)).map(|(key, _)| key as u32)
+        let of = |key: u64| of_set_key(key).0 == declaration;
+        self.sets.iter().take(most).find(|(key, set)| of(*key) && names(set)).map(|(key, _)| of_set_key(key).1)
     }
 
     /// The declarations and holders that name what is no template, with the names.
-    pub(crate) fn unknown(&self) -> impl Iterator<Item = (u32, u32, &[Arc<str>])> {
-        let named = |key: u64| Some(&*self.sets.get(key)?.unknown);
-        self.unknown.iter().filter_map(move |key| Some(((key >> 32) as u32, *key as u32, named(*key)?)))
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = (DeclarationIx, EntityId, &[Arc<str>])> {
+        self.unknown.iter().map(|key| {
+            let (declaration, holder) = of_set_key(*key);
+            (declaration, holder, &*self.set(*key).unknown)
+        })
     }
 
     /// The grants after what is `pending`, and how many links that adds and removes.
@@ -237,12 +256,14 @@ impl Grants {
         }
         for (key, (left, came)) in moves {
             let known = self.sets.get(key);
-            let stay = known.map_or(0, |known| known.grants - left);
+            let Some(stay) = known.map_or(0, |known| known.grants).checked_sub(left) else {
+                broken("more grants go than there were");
+            };
             let count = stay + came;
             let set = (count > 0).then(|| match (pending.names.get(&key), known) {
                 (Some(names), _) => Templates::of(names, count, numbers),
                 (None, Some(known)) => Templates { grants: count, ..known.clone() },
-                (None, None) => Templates::of(&[], count, numbers),
+                (None, None) => broken("a new grant whose templates were not read"),
             });
             if let (Some(known), Some(set)) = (known, &set) {
                 tallied.added += stay * beyond(&set.known, &known.known);
@@ -250,7 +271,7 @@ impl Grants {
             }
             after.put(key, set);
         }
-        let none: &[u32] = &[];
+        let none: &[TemplateIx] = &[];
         for (old, new) in &pending.moved {
             let had = old.as_ref().map_or(none, |old| self.templates(old.declaration, old.holder));
             let has = new.as_ref().map_or(none, |new| after.templates(new.declaration, new.holder));
@@ -267,12 +288,12 @@ impl Grants {
         let before = self.links;
         self.stamp = Arc::default();
         for key in self.unknown.clone().iter() {
-            let Some(set) = self.sets.get(*key).cloned() else { continue };
+            let set = self.set(*key).clone();
             let Templates { known, unknown, .. } = Templates::of(&set.unknown, set.grants, numbers);
             if known.is_empty() {
                 continue;
             }
-            let mut all: Vec<u32> = set.known.iter().chain(known.iter()).copied().collect();
+            let mut all: Vec<TemplateIx> = set.known.iter().chain(known.iter()).copied().collect();
             all.sort_unstable();
             self.put(*key, Some(Templates { known: all.into(), unknown, ..set }));
         }
@@ -282,7 +303,7 @@ impl Grants {
 
     /// Puts what a holder names in place of what it named.
     fn put(&mut self, key: u64, set: Option<Templates>) {
-        let declaration = (key >> 32) as u32;
+        let (declaration, _) = of_set_key(key);
         let known = self.sets.get(key).cloned();
         let unchanged = |a: &Templates, b: &Templates| a.known == b.known && a.grants == b.grants;
         if !known.as_ref().zip(set.as_ref()).is_some_and(|(known, set)| unchanged(known, set)) {
@@ -290,8 +311,9 @@ impl Grants {
             if let Some(known) = &known {
                 self.links -= known.grants * known.known.len();
                 for template in &*known.known {
-                    if let Some(links) = uses.get_mut(&(declaration, *template)) {
-                        *links -= known.grants;
+                    match uses.get_mut(&(declaration, *template)) {
+                        Some(links) => *links -= known.grants,
+                        None => broken("a template that is used and is not counted"),
                     }
                 }
             }

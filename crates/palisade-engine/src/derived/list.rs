@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::ids::{DeclarationIx, EntityId};
+
 /// Grants of a part, at most.
 const PART: usize = 256;
 
@@ -11,23 +13,23 @@ const PART: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filed {
     /// The entity that makes it.
-    pub entity: u32,
+    pub entity: EntityId,
     /// The declaration by which it does.
-    pub declaration: u32,
-    /// What fills its other slot, or [`super::NONE`].
-    pub other: u32,
-    /// The entity that names its templates, or [`super::NONE`] where the declaration does.
-    pub holder: u32,
+    pub declaration: DeclarationIx,
+    /// What fills its other slot, or [`EntityId::NONE`].
+    pub other: EntityId,
+    /// The entity that names its templates, or [`EntityId::NONE`] where the declaration does.
+    pub holder: EntityId,
 }
 
 impl Filed {
-    fn key(&self) -> (u32, u32) {
+    fn key(&self) -> (EntityId, DeclarationIx) {
         (self.entity, self.declaration)
     }
 }
 
 /// What happens to the grant that an entity makes by a declaration: it is this one, or it is gone.
-pub(super) type Edit = ((u32, u32), Option<Filed>);
+pub(super) type Edit = ((EntityId, DeclarationIx), Option<Filed>);
 
 /// A sorted list.
 #[derive(Debug, Clone)]
@@ -130,21 +132,25 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn is_what_a_plain_list_is_after_any_edits() {
-        let (mut plain, mut list): (BTreeMap<(u32, u32), Filed>, Option<List>) = (BTreeMap::new(), None);
-        let mut state = 3_u64;
-        let mut roll = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % n
-        };
+        let (mut plain, mut list): (BTreeMap<(EntityId, DeclarationIx), Filed>, Option<List>) = (BTreeMap::new(), None);
+        let mut dice = Dice(3);
+        let mut roll = |n: u64| dice.draw(n);
         for round in 0..600 {
             let before = (plain.clone(), list.clone());
-            let edits: BTreeMap<(u32, u32), Option<Filed>> = (0..roll(40))
+            let edits: BTreeMap<(EntityId, DeclarationIx), Option<Filed>> = (0..roll(40))
                 .map(|_| {
-                    let (entity, declaration) = (roll(1_500) as u32, roll(2) as u32);
-                    let filed = Filed { entity, declaration, other: roll(9) as u32, holder: 0 };
+                    let (entity, declaration) =
+                        (EntityId::from_raw(roll(1_500) as u32), DeclarationIx::from_raw(roll(2) as u32));
+                    let filed = Filed {
+                        entity,
+                        declaration,
+                        other: EntityId::from_raw(roll(9) as u32),
+                        holder: EntityId::NONE,
+                    };
                     let kept = if round < 300 { roll(4) > 0 } else { roll(9) == 0 };
                     ((entity, declaration), kept.then_some(filed))
                 })

@@ -4,7 +4,7 @@
 //! grant: what fills the slots, and who names the templates. It is a function of the declarations and of the entities on
 //! their paths, so what a change unmakes is found by asking what the entity made before it. Grants are filed under what
 //! fills their slots, and the templates that a role names are kept once for all grants of it (`grants.rs`); the text of a
-//! link is made where it is shown (`ask.rs`).
+//! link is made where it is shown (`ask.rs`, `made.rs`).
 //!
 //! Never knows policies: whether a name is a template's is for the set to say.
 
@@ -18,12 +18,16 @@ mod path;
 mod pending;
 mod shards;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::broken::broken;
+use crate::cedar::utf8;
 use crate::export;
-use crate::model::{Diagnostic, Link, Missing, Written};
+use crate::ids::{DeclarationIx, EntityId, TypeId};
+use crate::model::{Diagnostic, Link, Missing, Uid, Written};
 use crate::schema::Type;
 use crate::store::{Draft, Entity, Records, Store, Symbols};
 use crate::value::Val;
@@ -35,15 +39,12 @@ pub(crate) use list::{Filed, List};
 use path::{NotStored, Path};
 pub(crate) use pending::{All, Pending, Tallied};
 
-/// The id of no entity.
-pub(crate) const NONE: u32 = u32::MAX;
-
 /// The declarations of a bundle, against its schema.
 #[derive(Debug, Default)]
 pub(crate) struct Declared {
     list: Vec<Checked>,
     /// The positions of the declarations for each type.
-    of_type: HashMap<u32, Vec<usize>>,
+    of_type: HashMap<TypeId, Vec<usize>>,
 }
 
 /// A declaration that the schema allows.
@@ -51,7 +52,7 @@ pub(crate) struct Declared {
 pub(crate) struct Checked {
     /// Its position among those of the bundle.
     pub number: usize,
-    each: u32,
+    each: TypeId,
     each_name: Box<str>,
     id: Option<Box<str>>,
     when: Option<Path>,
@@ -84,43 +85,43 @@ enum Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Maker {
     /// The declaration's position.
-    pub declaration: u32,
+    pub declaration: DeclarationIx,
     /// The entity.
-    pub entity: u32,
+    pub entity: EntityId,
 }
 
 /// What an entity makes by a declaration: a link of every template that `holder` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// The declaration's position.
-    pub declaration: u32,
+    pub declaration: DeclarationIx,
     /// The entity that makes it.
-    pub entity: u32,
-    /// The entities of `?principal` and `?resource`, or [`NONE`].
-    pub slots: [u32; 2],
-    /// The entity whose attribute names the templates, or [`NONE`] where the declaration does.
-    pub holder: u32,
+    pub entity: EntityId,
+    /// The entities of `?principal` and `?resource`, or [`EntityId::NONE`].
+    pub slots: [EntityId; 2],
+    /// The entity whose attribute names the templates, or [`EntityId::NONE`] where the declaration does.
+    pub holder: EntityId,
 }
 
 /// An entity on a path is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BrokenPath {
-    declaration: u32,
+    declaration: DeclarationIx,
     /// The entity that the path begins at.
-    pub from: u32,
+    pub from: EntityId,
     /// The one that is not stored.
-    gone: u32,
+    gone: EntityId,
 }
 
 /// A store as it was before a draft of it: ids that the draft gave out are of nothing in it.
 pub(crate) struct Before<'s>(pub &'s Store);
 
 impl Records for Before<'_> {
-    fn record_of(&self, id: u32) -> Option<Entity<'_>> {
+    fn record_of(&self, id: EntityId) -> Option<Entity<'_>> {
         self.0.earlier(id)
     }
 
-    fn type_of_id(&self, id: u32) -> u32 {
+    fn type_of_id(&self, id: EntityId) -> TypeId {
         self.0.type_of(id)
     }
 
@@ -130,6 +131,11 @@ impl Records for Before<'_> {
 }
 
 impl Checked {
+    /// What grants know it by.
+    pub(crate) fn ix(&self) -> DeclarationIx {
+        DeclarationIx::from_raw(self.number as u32)
+    }
+
     /// A finding about the declaration, or what it made.
     pub(crate) fn finding(&self, message: String) -> Diagnostic {
         self.finding_at("", message)
@@ -210,13 +216,13 @@ impl Checked {
     }
 
     /// What an entity of its type makes.
-    fn grant(&self, records: &impl Records, entity: u32) -> Result<Option<Grant>, NotStored> {
+    fn grant(&self, records: &impl Records, entity: EntityId) -> Result<Option<Grant>, NotStored> {
         if let Some(when) = &self.when
             && !matches!(when.walk(records, entity)?, Some(Val::Bool(true)))
         {
             return Ok(None);
         }
-        let mut slots = [NONE; 2];
+        let mut slots = [EntityId::NONE; 2];
         let mut absent = false;
         for (filled, slot) in slots.iter_mut().zip(&self.slots) {
             match slot {
@@ -231,16 +237,16 @@ impl Checked {
         }
         // it is read also where a slot is not filled, so that whether a path is broken does not depend on the others
         let holder = match &self.template {
-            Named::Fixed(_) => Some(NONE),
+            Named::Fixed(_) => Some(EntityId::NONE),
             Named::Path(path) => path.holder(records, entity)?,
         };
-        let declaration = self.number as u32;
+        let declaration = self.ix();
         Ok(holder.filter(|_| !absent).map(|holder| Grant { declaration, entity, slots, holder }))
     }
 
     /// The templates that a holder names, each once.
-    pub(crate) fn names(&self, records: &impl Records, holder: u32) -> Vec<Arc<str>> {
-        let text = |name: &[u8]| -> Arc<str> { crate::cedar::utf8(name).into() };
+    pub(crate) fn names(&self, records: &impl Records, holder: EntityId) -> Vec<Arc<str>> {
+        let text = |name: &[u8]| -> Arc<str> { utf8(name).into() };
         match &self.template {
             Named::Fixed(name) => vec![name.clone()],
             Named::Path(path) => match path.read(records, holder) {
@@ -258,7 +264,7 @@ impl Checked {
     }
 
     /// Whether entities of the type have the attribute that names templates.
-    pub(crate) fn names_by(&self, ty: u32) -> bool {
+    pub(crate) fn names_by(&self, ty: TypeId) -> bool {
         match &self.template {
             Named::Fixed(_) => false,
             Named::Path(path) => path.steps.last().is_some_and(|step| step.holder == ty),
@@ -278,18 +284,21 @@ impl Declared {
     }
 
     /// The declaration at a position.
-    pub(crate) fn get(&self, declaration: u32) -> Option<&Checked> {
-        self.list.get(declaration as usize)
+    pub(crate) fn at(&self, declaration: DeclarationIx) -> &Checked {
+        match self.list.get(declaration.index()) {
+            Some(declaration) => declaration,
+            None => broken("a declaration that is gone"),
+        }
     }
 
     /// Whether entities of the type make links, or may lie on the path of one that does.
-    pub(crate) fn concerns(&self, ty: u32) -> bool {
+    pub(crate) fn concerns(&self, ty: TypeId) -> bool {
         let mut steps = self.list.iter().flat_map(Checked::paths).flat_map(|path| &path.steps);
         self.makes(ty) || steps.any(|step| step.holder == ty)
     }
 
     /// Whether entities of the type make links.
-    pub(crate) fn makes(&self, ty: u32) -> bool {
+    pub(crate) fn makes(&self, ty: TypeId) -> bool {
         self.of_type.contains_key(&ty)
     }
 
@@ -297,7 +306,12 @@ impl Declared {
     ///
     /// # Errors
     /// If an entity on a path is not stored.
-    pub(crate) fn grants(&self, records: &impl Records, ty: u32, entity: u32) -> Result<Vec<Grant>, BrokenPath> {
+    pub(crate) fn grants(
+        &self,
+        records: &impl Records,
+        ty: TypeId,
+        entity: EntityId,
+    ) -> Result<Vec<Grant>, BrokenPath> {
         let mut found = Vec::new();
         let Some(declarations) = self.of_type.get(&ty) else { return Ok(found) };
         if !records.record_of(entity).is_some_and(Entity::is_present) {
@@ -306,7 +320,7 @@ impl Declared {
         for declaration in declarations.iter().filter_map(|n| self.list.get(*n)) {
             let grant = declaration.grant(records, entity);
             found.extend(grant.map_err(|NotStored(gone)| BrokenPath {
-                declaration: declaration.number as u32,
+                declaration: declaration.ix(),
                 from: entity,
                 gone,
             })?);
@@ -316,23 +330,32 @@ impl Declared {
 
     /// The link by hand that says what a grant says of a template.
     pub(crate) fn link(&self, grant: &Grant, template: &str, records: &impl Records) -> Link {
-        let Some(declaration) = self.get(grant.declaration) else { broken("a declaration that is gone") };
-        let slots = ["?principal", "?resource"].into_iter().zip(grant.slots).filter(|(_, id)| *id != NONE);
-        let uid = |id: u32| export::uid_of(records, id).to_string();
+        let declaration = self.at(grant.declaration);
+        let slots = ["?principal", "?resource"].into_iter().zip(grant.slots).filter(|(_, id)| *id != EntityId::NONE);
+        let uid = |id: EntityId| export::uid_of(records, id).to_string();
         Link {
             template_id: template.to_owned(),
-            link_id: self.link_id(grant.declaration, template, &uid(grant.entity)),
+            link_id: self.link_id(grant, template, records),
             args: slots.map(|(slot, id)| (slot.to_owned(), uid(id))).collect(),
             written: Some(declaration.place.clone()),
         }
     }
 
-    /// The id of the link of a template that an entity makes.
-    pub(crate) fn link_id(&self, declaration: u32, template: &str, entity: &str) -> String {
-        match self.get(declaration).and_then(|declaration| declaration.id.as_ref()) {
-            Some(id) => format!("{template}@{id}@{entity}"),
-            None => format!("{template}@{entity}"),
+    /// The id of the link that a grant makes of a template.
+    pub(crate) fn link_id(&self, grant: &Grant, template: &str, records: &impl Records) -> String {
+        let Some(record) = records.record_of(grant.entity) else { broken("a link of an entity that was never named") };
+        let id = utf8(record.id());
+        let type_name = records.names().type_name(records.type_of_id(grant.entity));
+        let mut text = String::with_capacity(template.len() + type_name.len() + id.len() + 16);
+        text.push_str(template);
+        if let Some(label) = &self.at(grant.declaration).id {
+            text.push('@');
+            text.push_str(label);
         }
+        let uid = Uid { type_name: Cow::Borrowed(type_name), id: Cow::Borrowed(id) };
+        // a text takes all that is written
+        let _ = write!(text, "@{uid}");
+        text
     }
 
     /// What an id of a link may be made of: declarations, and the text of the entity each, where it begins with `template`.
@@ -352,17 +375,14 @@ impl Declared {
 
     /// What a broken path is, in words.
     pub(crate) fn explain(&self, fault: BrokenPath, records: &impl Records) -> String {
-        let uid = |id: u32| export::uid_of(records, id);
-        let place = self.get(fault.declaration).map(|declaration| {
-            let place = &declaration.place;
-            let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-            format!(" (links from data at {}{line})", place.origin)
-        });
+        let uid = |id: EntityId| export::uid_of(records, id);
+        let place = &self.at(fault.declaration).place;
+        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
         format!(
-            "`{}` makes links by `{}`, which is not stored{}",
+            "`{}` makes links by `{}`, which is not stored (links from data at {}{line})",
             uid(fault.from),
             uid(fault.gone),
-            place.unwrap_or_default()
+            place.origin
         )
     }
 
@@ -372,8 +392,8 @@ impl Declared {
         &self,
         before: &Before<'_>,
         draft: &Draft,
-        touched: impl Iterator<Item = u32>,
-    ) -> BTreeSet<u32> {
+        touched: impl Iterator<Item = EntityId>,
+    ) -> BTreeSet<EntityId> {
         let mut found = BTreeSet::new();
         let mut seen = HashSet::new();
         for id in touched {
@@ -404,11 +424,11 @@ impl Declared {
         found
     }
 
-    /// A grant for which an entity names templates by a declaration, as the draft has it.
-    pub(crate) fn grant_of(&self, declaration: u32, holder: u32, draft: &Draft) -> Option<Grant> {
+    /// A grant for which an entity names templates by a declaration, as the draft has it. All paths are known to be whole.
+    pub(crate) fn grant_of(&self, declaration: DeclarationIx, holder: EntityId, draft: &Draft) -> Option<Grant> {
         let mut found = None;
-        let mut look = |id: u32| {
-            let grants = self.grants(draft, draft.type_of(id), id).unwrap_or_default();
+        let mut look = |id: EntityId| {
+            let Ok(grants) = self.grants(draft, draft.type_of(id), id) else { broken("a broken path that was let in") };
             found = grants.into_iter().find(|grant| (grant.declaration, grant.holder) == (declaration, holder));
             found.is_none()
         };
@@ -421,7 +441,7 @@ impl Declared {
     }
 
     /// Whether a stored entity makes links, or lies on the path of one that may.
-    pub(crate) fn reads(&self, store: &Store, id: u32) -> bool {
+    pub(crate) fn reads(&self, store: &Store, id: EntityId) -> bool {
         let ty = store.type_of(id);
         let mut found = self.makes(ty);
         if !found {
@@ -440,13 +460,13 @@ impl Declared {
     #[expect(clippy::too_many_arguments, reason = "what leads back is another for a store and a draft")]
     fn climb(
         &self,
-        ty: u32,
-        id: u32,
-        seen: &mut HashSet<(usize, usize, usize, u32)>,
+        ty: TypeId,
+        id: EntityId,
+        seen: &mut HashSet<(usize, usize, usize, EntityId)>,
         is_same: &dyn Fn(&Path, usize, bool) -> bool,
-        referrers: &dyn Fn(u32) -> Vec<u32>,
+        referrers: &dyn Fn(EntityId) -> Vec<EntityId>,
         records: &impl Records,
-        visit: &mut dyn FnMut(u32) -> bool,
+        visit: &mut dyn FnMut(EntityId) -> bool,
     ) {
         for (d, declaration) in self.list.iter().enumerate() {
             for (p, path) in declaration.paths().enumerate() {
@@ -468,7 +488,7 @@ impl Declared {
                             continue;
                         }
                         let step = path.steps[level - 1];
-                        let holds = |holder: &u32| {
+                        let holds = |holder: &EntityId| {
                             records.type_of_id(*holder) == step.holder
                                 && records.record_of(*holder).is_some_and(|record| {
                                     matches!(record.attributes().find(step.attribute), Some(Val::Entity(held)) if held == at)

@@ -1,6 +1,7 @@
 //! Paths of declarations: attributes read one after the other, from an entity to one that it refers to.
 
 use crate::broken::broken;
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::model::hint;
 use crate::schema::{SchemaModel, Type};
 use crate::store::{Draft, Entity, Records};
@@ -24,14 +25,14 @@ pub(super) struct Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     /// The type of the entity that has it.
-    pub holder: u32,
+    pub holder: TypeId,
     /// Its name.
-    pub attribute: u32,
+    pub attribute: NameId,
 }
 
 /// An entity on a path is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotStored(pub u32);
+pub(super) struct NotStored(pub EntityId);
 
 impl Path {
     /// Finds the path in the schema.
@@ -70,7 +71,7 @@ impl Path {
     ///
     /// # Errors
     /// If an entity that it reads from is not stored.
-    pub(super) fn walk<'r>(&self, records: &'r impl Records, from: u32) -> Result<Option<Val<'r>>, NotStored> {
+    pub(super) fn walk<'r>(&self, records: &'r impl Records, from: EntityId) -> Result<Option<Val<'r>>, NotStored> {
         Ok(self.holder(records, from)?.and_then(|holder| self.read(records, holder)))
     }
 
@@ -78,7 +79,7 @@ impl Path {
     ///
     /// # Errors
     /// If an entity that it reads from is not stored.
-    pub(super) fn holder(&self, records: &impl Records, from: u32) -> Result<Option<u32>, NotStored> {
+    pub(super) fn holder(&self, records: &impl Records, from: EntityId) -> Result<Option<EntityId>, NotStored> {
         let mut at = from;
         let mut rest = self.steps.iter();
         loop {
@@ -97,7 +98,7 @@ impl Path {
     }
 
     /// What the attribute is that is read last, of the entity that has it.
-    pub(super) fn read<'r>(&self, records: &'r impl Records, holder: u32) -> Option<Val<'r>> {
+    pub(super) fn read<'r>(&self, records: &'r impl Records, holder: EntityId) -> Option<Val<'r>> {
         let step = self.steps.last()?;
         let stored = records.record_of(holder).filter(|record: &Entity<'_>| record.is_present());
         stored?.attributes().find(step.attribute)

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::broken::broken;
-use crate::derived::grants::set_key;
+use crate::derived::grants::{of_set_key, set_key};
 use crate::derived::{BrokenPath, Declared, Grant, Grants};
+use crate::ids::{DeclarationIx, EntityId, TemplateIx};
 use crate::store::{Draft, Records};
 
 /// Grants that come, go or become others, and what their roles name.
@@ -30,9 +30,9 @@ pub(crate) struct Tallied {
 #[derive(Debug, Clone)]
 pub(crate) struct NewName {
     /// The declaration's position.
-    pub declaration: u32,
+    pub declaration: DeclarationIx,
     /// Who names it.
-    pub holder: u32,
+    pub holder: EntityId,
     /// What it names.
     pub name: Arc<str>,
     /// A grant that has it, if it comes with one.
@@ -53,13 +53,13 @@ pub(crate) struct All {
 const STRIDE: usize = 1 << 12;
 
 impl Declared {
-    /// What all entities of `draft` make; `broken` gets those from which a path leads to what is not stored. `None` once
+    /// What all entities of `draft` make; `cut` gets those from which a path leads to what is not stored. `None` once
     /// `stop` says that the result is not wanted any more.
     pub(crate) fn make_all(
         &self,
         draft: &Draft,
         stop: &dyn Fn() -> bool,
-        mut broken: impl FnMut(u32, BrokenPath),
+        mut cut: impl FnMut(EntityId, BrokenPath),
     ) -> Option<All> {
         let (none, mut pending) = (Grants::default(), Pending::default());
         for (n, entity) in draft.ids().enumerate() {
@@ -72,7 +72,7 @@ impl Declared {
             }
             match self.grants(draft, ty, entity) {
                 Ok(new) => pending.moves(&[], &new, &none, self, draft),
-                Err(fault) => broken(entity, fault),
+                Err(fault) => cut(entity, fault),
             }
         }
         let (grants, _) = none.with(&pending, &|_| None);
@@ -114,33 +114,37 @@ impl Pending {
     }
 
     /// Adds what an entity names that was touched, where grants have it.
-    pub(crate) fn touches(&mut self, holder: u32, before: &Grants, declared: &Declared, records: &impl Records) {
+    pub(crate) fn touches(&mut self, holder: EntityId, before: &Grants, declared: &Declared, records: &impl Records) {
         let ty = records.type_of_id(holder);
         for declaration in declared.list().iter().filter(|declaration| declaration.names_by(ty)) {
-            let number = declaration.number as u32;
+            let number = declaration.ix();
             if before.named(number, holder).is_some() {
                 self.reads(number, holder, declared, records);
             }
         }
     }
 
-    fn reads(&mut self, declaration: u32, holder: u32, declared: &Declared, records: &impl Records) {
-        self.names.entry(set_key(declaration, holder)).or_insert_with(|| {
-            let Some(checked) = declared.get(declaration) else { broken("a declaration that is gone") };
-            checked.names(records, holder)
-        });
+    fn reads(&mut self, declaration: DeclarationIx, holder: EntityId, declared: &Declared, records: &impl Records) {
+        self.names
+            .entry(set_key(declaration, holder))
+            .or_insert_with(|| declared.at(declaration).names(records, holder));
     }
 
     /// The names that holders did not have before, of those that have a grant `after` it: those that have to be looked
     /// at. `name` says what a number stands for.
-    pub(crate) fn new_names<'n>(&self, before: &Grants, after: &Grants, name: &dyn Fn(u32) -> &'n str) -> Vec<NewName> {
+    pub(crate) fn new_names<'n>(
+        &self,
+        before: &Grants,
+        after: &Grants,
+        name: &dyn Fn(TemplateIx) -> &'n str,
+    ) -> Vec<NewName> {
         let mut first: HashMap<u64, Grant> = HashMap::new();
         for grant in self.moved.iter().filter_map(|(_, new)| *new) {
             first.entry(set_key(grant.declaration, grant.holder)).or_insert(grant);
         }
         let mut found = Vec::new();
         for (key, names) in &self.names {
-            let (declaration, holder) = ((key >> 32) as u32, *key as u32);
+            let (declaration, holder) = of_set_key(*key);
             if after.named(declaration, holder).is_none() {
                 continue;
             }
@@ -157,7 +161,7 @@ impl Pending {
         }
         // the entity that made it first is named, where several did
         found.sort_by_cached_key(|new| {
-            let entity = new.grant.map_or(u32::MAX, |grant| grant.entity);
+            let entity = new.grant.map_or(EntityId::NONE, |grant| grant.entity);
             (new.declaration, entity, new.holder, new.name.clone())
         });
         found

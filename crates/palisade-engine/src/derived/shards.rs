@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::broken::broken;
 use crate::store::Spine;
 
 /// Entries of a shard, on average and at most: beyond it there are twice as many shards.
@@ -45,7 +46,7 @@ impl<V: Clone> Shards<V> {
     /// Puts what `edit` makes of the value of a key; removes it where that is nothing.
     pub(super) fn edit(&mut self, key: u64, edit: impl FnOnce(Option<&V>) -> Option<V>) {
         let number = self.shard_of(key);
-        let Some(shard) = self.shards.get_mut(number) else { return };
+        let Some(shard) = self.shards.get_mut(number) else { broken("a hash beyond the shards") };
         let place = shard.iter().position(|(known, _)| *known == key);
         match (edit(place.map(|place| &shard[place].1)), place) {
             (None, None) => {}
@@ -103,15 +104,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn is_what_a_plain_map_is_and_copies_stay_as_they_were() {
         let (mut plain, mut map) = (BTreeMap::new(), Shards::default());
         let mut before = (plain.clone(), map.clone());
-        let mut state = 5_u64;
+        let mut dice = Dice(5);
         for round in 0..20_000_u64 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let (key, add) = (state >> 33 & 0xfff, round < 12_000 || state >> 20 & 3 == 0);
+            let (key, add) = (dice.draw(4_096), round < 12_000 || dice.draw(4) == 0);
             let known = plain.get(&key).copied();
             map.edit(key, |value| {
                 assert_eq!(value.copied(), known);

@@ -3,6 +3,7 @@
 use cedar_policy_core::ast::EntityUID;
 
 use super::scene::Scene;
+use crate::ids::{EntityId, TypeId};
 use crate::layout::known;
 use crate::schema::SchemaModel;
 use crate::snapshot::Snapshot;
@@ -27,13 +28,13 @@ pub(super) fn leading_to(
     else {
         return Vec::new();
     };
-    let allows = |group: u32| {
+    let allows = |group: EntityId| {
         let declared = snapshot.core.schema.as_deref().zip(scene.uid(group));
         declared.is_some_and(|(schema, group)| may_be_above(schema, from, &group))
     };
-    let has_such = |id: u32| children(store, id).any(|child| store.type_of(child) == ty);
+    let has_such = |id: EntityId| children(store, id).any(|child| store.type_of(child) == ty);
     let own = scene.parents(from);
-    let own: Vec<u32> = own.iter().filter_map(|uid| known(uid, store)).map(|id| store.type_of(id)).collect();
+    let own: Vec<TypeId> = own.iter().filter_map(|uid| known(uid, store)).map(|id| store.type_of(id)).collect();
     if has_such(root) || own.contains(&store.type_of(root)) {
         return Vec::new();
     }
@@ -62,14 +63,14 @@ pub(super) fn may_be_above(schema: &SchemaModel, from: &EntityUID, above: &Entit
 }
 
 /// The stored entities that have one as a parent, some of them.
-fn children(store: &Store, id: u32) -> impl Iterator<Item = u32> {
+fn children(store: &Store, id: EntityId) -> impl Iterator<Item = EntityId> {
     let has_it =
-        move |child: &u32| store.entity(*child).is_some_and(|entity| entity.parents().any(|parent| parent == id));
+        move |child: &EntityId| store.entity(*child).is_some_and(|entity| entity.parents().any(|parent| parent == id));
     store.referrers(id).take(MOST_BELOW).filter(has_it)
 }
 
 /// How much is above an entity, as far as it is looked.
-fn above(store: &Store, id: u32) -> usize {
+fn above(store: &Store, id: EntityId) -> usize {
     let (mut seen, mut next) = (vec![id], 0);
     while let Some(at) = seen.get(next).copied() {
         next += 1;

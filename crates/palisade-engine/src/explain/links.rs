@@ -14,13 +14,15 @@ use super::edits::{Change, Target};
 use super::goals::{entity_json, sample};
 use super::scene::{Gave, shown};
 use super::search::Asked;
-use crate::derived::{Checked, Filed, Grant, Kind, MadeLink, NONE};
+use crate::cedar;
+use crate::derived::{Checked, Filed, Grant, Kind, MadeLink};
 use crate::export;
+use crate::ids::EntityId;
 use crate::layout::known;
 use crate::model::PolicyId;
 use crate::model::explanation::Truth;
-use crate::policies::{self, Kind as Sort};
 use crate::schema::{Members, Type};
+use crate::site::Kind as Sort;
 
 /// Templates that are looked at.
 const MOST_TEMPLATES: usize = 256;
@@ -52,7 +54,7 @@ pub(super) struct Links<'l> {
     /// Principal and resource, each with those nearest above it.
     above: [Vec<EntityUID>; 2],
     /// The roles of declarations that were looked at, with what each names.
-    roles: Vec<(usize, Vec<(u32, Names)>)>,
+    roles: Vec<(usize, Vec<(EntityId, Names)>)>,
     found: Vec<(Change, PolicyId)>,
     bounded: bool,
 }
@@ -109,7 +111,7 @@ impl Links<'_> {
     /// What would take a link away.
     fn unmake(&mut self, made: &MadeLink, id: &PolicyId) {
         let snapshot = self.asked.snapshot;
-        let Some(declaration) = snapshot.core.declared.get(made.grant.declaration) else { return };
+        let declaration = snapshot.core.declared.at(made.grant.declaration);
         let template = snapshot.core.compiled.name(made.template).clone();
         self.flag(declaration, made.grant.entity, false, id);
         if declaration.naming_path().is_some() {
@@ -208,7 +210,7 @@ impl Links<'_> {
             if let Some(maker) = self.id(&maker) {
                 self.flag(declaration, maker, true, template);
                 let store = &self.asked.snapshot.store;
-                let holder = declaration.holder_of(store, maker).filter(|holder| *holder != NONE);
+                let holder = declaration.holder_of(store, maker).filter(|holder| *holder != EntityId::NONE);
                 if let Some(holder) = holder.filter(|holder| !self.names(declaration, *holder, template)) {
                     self.name(declaration, holder, template, true, template);
                     self.bounded |= declaration.naming_path().is_some_and(|path| path.contains('.'));
@@ -261,7 +263,7 @@ impl Links<'_> {
     }
 
     /// Another entity in an attribute of a stored one.
-    fn set(&mut self, maker: u32, attribute: &str, to: &EntityUID, policy: &PolicyId) {
+    fn set(&mut self, maker: EntityId, attribute: &str, to: &EntityUID, policy: &PolicyId) {
         if let Some(maker) = self.uid(maker) {
             let target = Target::Attribute(maker, vec![attribute.to_owned()]);
             self.push(Change::Set(target, Some(entity_json(to))), policy);
@@ -278,28 +280,28 @@ impl Links<'_> {
         }
     }
 
-    /// The ids of what fills the slots, [`NONE`] where there is none. `None` where one is not stored.
-    fn slot_ids(&self, slots: &[Option<EntityUID>; 2]) -> Option<[u32; 2]> {
-        let id = |uid: &Option<EntityUID>| uid.as_ref().map_or(Some(NONE), |uid| self.id(uid));
+    /// The ids of what fills the slots, [`EntityId::NONE`] where there is none. `None` where one is not stored.
+    fn slot_ids(&self, slots: &[Option<EntityUID>; 2]) -> Option<[EntityId; 2]> {
+        let id = |uid: &Option<EntityUID>| uid.as_ref().map_or(Some(EntityId::NONE), |uid| self.id(uid));
         Some([id(&slots[0])?, id(&slots[1])?])
     }
 
     /// Whether a holder names a template; where the declaration does, the template fits it already.
-    fn names(&self, declaration: &Checked, holder: u32, template: &PolicyId) -> bool {
+    fn names(&self, declaration: &Checked, holder: EntityId, template: &PolicyId) -> bool {
         let names =
             |holder| declaration.names(&self.asked.snapshot.store, holder).iter().any(|name| **name == **template);
-        holder == NONE || names(holder)
+        holder == EntityId::NONE || names(holder)
     }
 
     /// Entities that may make links of a declaration, for one of the two: those that grant, and those that refer to it and do
     /// not. Sorted.
-    fn makers(&mut self, declaration: &Checked, ids: [u32; 2]) -> Vec<u32> {
+    fn makers(&mut self, declaration: &Checked, ids: [EntityId; 2]) -> Vec<EntityId> {
         let snapshot = self.asked.snapshot;
-        let (store, number) = (&snapshot.store, declaration.number as u32);
+        let (store, number) = (&snapshot.store, declaration.ix());
         let each = store.symbols().type_id(declaration.each());
         let mut found = Vec::new();
         let mut bounded = false;
-        for id in ids.into_iter().filter(|id| *id != NONE) {
+        for id in ids.into_iter().filter(|id| *id != EntityId::NONE) {
             let referring = store.referrers(id).filter(|from| Some(store.type_of(*from)) == each);
             let kinds = [Kind::Principal, Kind::Resource, Kind::BothByPrincipal, Kind::BothByResource];
             let filed =
@@ -309,7 +311,7 @@ impl Links<'_> {
             found.extend(all.by_ref().take(2 * MOST_REFERRERS));
             bounded |= all.next().is_some();
         }
-        if ids.contains(&NONE) {
+        if ids.contains(&EntityId::NONE) {
             // what fills the only slot may be wrong
             let mut all = snapshot.grants.all();
             let of = |grant: &Grant| grant.declaration == number;
@@ -343,7 +345,7 @@ impl Links<'_> {
         }
         if let Some((attribute, _)) = self.role_attribute(declaration) {
             let template = self.asked.snapshot.core.compiled.name(made.template).clone();
-            let lacks = |(_, names): &&(u32, Names)| !names.iter().any(|name| **name == *template);
+            let lacks = |(_, names): &&(EntityId, Names)| !names.iter().any(|name| **name == *template);
             let others = self.roles(declaration).iter().filter(lacks).map(|(role, _)| *role).take(2);
             for other in others.collect::<Vec<_>>() {
                 if let Some(other) = self.uid(other) {
@@ -396,7 +398,7 @@ impl Links<'_> {
     }
 
     /// The roles of a declaration, some of them, with what each names.
-    fn roles(&mut self, declaration: &Checked) -> &[(u32, Names)] {
+    fn roles(&mut self, declaration: &Checked) -> &[(EntityId, Names)] {
         let known = self.roles.iter().position(|(number, _)| *number == declaration.number);
         let at = known.unwrap_or_else(|| {
             let store = &self.asked.snapshot.store;
@@ -412,7 +414,7 @@ impl Links<'_> {
     /// The role that names a template and least besides.
     fn role(&mut self, declaration: &Checked, template: &PolicyId) -> Option<EntityUID> {
         let roles = self.roles(declaration);
-        let naming = |(_, names): &&(u32, Names)| names.iter().any(|name| **name == **template);
+        let naming = |(_, names): &&(EntityId, Names)| names.iter().any(|name| **name == **template);
         let least = roles.iter().filter(naming).min_by_key(|(id, names)| (names.len(), *id)).map(|(id, _)| *id);
         if roles.len() <= MOST_ROLES {
             return self.uid(least?);
@@ -421,7 +423,7 @@ impl Links<'_> {
         // one that names it for a grant that is there
         let snapshot = self.asked.snapshot;
         let number = snapshot.core.compiled.number(template);
-        let naming = |number| snapshot.grants.naming(declaration.number as u32, number, MOST_GRANTS);
+        let naming = |number| snapshot.grants.naming(declaration.ix(), number, MOST_GRANTS);
         self.uid(least.or_else(|| naming(number?))?)
     }
 
@@ -436,13 +438,13 @@ impl Links<'_> {
         let names = std::iter::once("new".to_owned()).chain((2..MOST_ABOVE).map(|n| format!("new-{n}")));
         let uids = names.filter_map(|id| {
             let uid = crate::model::Uid::new(each.to_owned(), id).ok()?;
-            policies::entity_uid(&uid).ok().map(EntityUID::from)
+            cedar::entity_uid(&uid).ok().map(EntityUID::from)
         });
         uids.into_iter().find(|uid| !self.asked.scene.knows(uid))
     }
 
     /// The flag that `when` reads.
-    fn flag(&mut self, declaration: &Checked, maker: u32, wanted: bool, policy: &PolicyId) {
+    fn flag(&mut self, declaration: &Checked, maker: EntityId, wanted: bool, policy: &PolicyId) {
         let flag = declaration.flag_of(&self.asked.snapshot.store, maker).filter(|(_, is)| *is != wanted);
         let last = declaration.when_text().and_then(|path| path.rsplit('.').next());
         if let (Some((holder, _)), Some(last)) = (flag, last)
@@ -453,7 +455,7 @@ impl Links<'_> {
     }
 
     /// A name more or less in what names templates.
-    fn name(&mut self, declaration: &Checked, holder: u32, template: &PolicyId, added: bool, policy: &PolicyId) {
+    fn name(&mut self, declaration: &Checked, holder: EntityId, template: &PolicyId, added: bool, policy: &PolicyId) {
         let store = &self.asked.snapshot.store;
         let last = declaration.naming_path().and_then(|path| path.rsplit('.').next());
         let (Some(last), Some(uid)) = (last, self.uid(holder)) else { return };
@@ -491,13 +493,13 @@ impl Links<'_> {
         found
     }
 
-    fn uid(&self, id: u32) -> Option<EntityUID> {
+    fn uid(&self, id: EntityId) -> Option<EntityUID> {
         let store = &self.asked.snapshot.store;
         store.record(id)?;
-        policies::entity_uid(&export::uid_of(store, id)).ok().map(EntityUID::from)
+        cedar::entity_uid(&export::uid_of(store, id)).ok().map(EntityUID::from)
     }
 
-    fn id(&self, uid: &EntityUID) -> Option<u32> {
+    fn id(&self, uid: &EntityUID) -> Option<EntityId> {
         known(uid, &self.asked.snapshot.store)
     }
 }

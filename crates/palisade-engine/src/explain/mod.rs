@@ -48,8 +48,9 @@ use crate::model::explanation::{
     Diagnostics, Effect, ExplainedPolicy, Explanation, ExplanationKind, LinkOf, Search, Truth,
 };
 use crate::model::{AccessRequest, Decision, DeniedBy, PolicyError, PolicyId, RequestError};
-use crate::policies::{self, Kind, Linked, Site};
+use crate::policies::{self, Linked};
 use crate::reference;
+use crate::site::{Kind, Site};
 use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
 use pick::{Pick, Picked};
 use scene::{Gave, Scene};

@@ -9,11 +9,12 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 
 use crate::broken::broken;
+use crate::cedar;
 use crate::cedar::utf8;
+use crate::ids::EntityId;
 use crate::layout::known;
 use crate::model::bounds::{MAX_EXPLANATION, cut};
 use crate::model::explanation::{HierarchyPath, Truth};
-use crate::policies;
 use crate::snapshot::Snapshot;
 
 /// Entities that are looked at to find one way up the hierarchy.
@@ -140,15 +141,15 @@ impl<'s> Scene<'s> {
     }
 
     /// The name of a stored entity.
-    pub(super) fn uid(&self, id: u32) -> Option<EntityUID> {
+    pub(super) fn uid(&self, id: EntityId) -> Option<EntityUID> {
         let store = &self.snapshot.store;
         let type_name = store.symbols().type_name(store.type_of(id)).to_string();
         let uid = crate::model::Uid::new(type_name, utf8(store.record(id)?.id()).to_owned()).ok()?;
-        policies::entity_uid(&uid).ok().map(EntityUID::from)
+        cedar::entity_uid(&uid).ok().map(EntityUID::from)
     }
 
     fn stored_parents(&self, uid: &EntityUID) -> Vec<EntityUID> {
-        let parents = self.stored(uid).map(|entity| entity.parents().collect::<Vec<u32>>()).unwrap_or_default();
+        let parents = self.stored(uid).map(|entity| entity.parents().collect::<Vec<EntityId>>()).unwrap_or_default();
         parents.into_iter().filter_map(|id| self.uid(id)).collect()
     }
 

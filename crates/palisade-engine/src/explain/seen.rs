@@ -16,8 +16,9 @@ use crate::broken::broken;
 use crate::compiled::{self, Lineage};
 use crate::model::explanation::{Join, Place, Truth};
 use crate::model::{AccessRequest, PolicyId, RequestError};
-use crate::policies::{self, Kind};
+use crate::policies::{self};
 use crate::reference;
+use crate::site::Kind;
 use crate::snapshot::{Core, Snapshot};
 
 /// How often a part was seen so.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::model::explanation::Place;
-use crate::policies::Site;
+use crate::site::Site;
 
 /// The longest text of a clause that is shown, in bytes.
 const LONGEST_TEXT: usize = 600;

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use super::edits::{Change, Target, Tied};
 use super::goals::entity_json;
 use super::search::Asked;
+use crate::cedar;
 use crate::model::Uid;
-use crate::policies;
 use crate::schema::Type;
 
 /// Other places that something which must be somewhere could be moved to.
@@ -136,7 +136,7 @@ fn uids(value: &Json) -> Vec<EntityUID> {
         let uid = value.get("__entity")?;
         let part = |name: &str| uid.get(name)?.as_str().map(str::to_owned);
         let uid = Uid::new(part("type")?, part("id")?).ok()?;
-        policies::entity_uid(&uid).ok().map(EntityUID::from)
+        cedar::entity_uid(&uid).ok().map(EntityUID::from)
     };
     list.iter().filter_map(one).collect()
 }

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use cedar_policy_core::ast::EntityUID;
 use cedar_policy_core::validator::ValidatorActionId;
 
-use super::named::Named;
 use super::{Subject, listed};
 use crate::model::Diagnostic;
+use crate::policies::named::Named;
 use crate::schema;
 
 /// Actions that no policy can apply to, and actions that apply to nothing, are no group, and are named nowhere. A group

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::named::Named;
 use super::near::Near;
-use super::{MAX_LISTED, MAX_NAMES, Subject, listed, uid};
+use super::{MAX_WARNINGS, Subject, listed, uid};
 use crate::derived::Declared;
+use crate::ids::{EntityId, NameId, TypeId};
 use crate::model::Diagnostic;
+use crate::policies::named::MAX_NAMES;
+use crate::policies::named::Named;
 use crate::schema::{Members, Type};
 use crate::store::{Entity, Store};
 
@@ -17,14 +19,14 @@ const MAX_TOGETHER: usize = 10;
 #[derive(Debug, Clone, Copy)]
 enum Role {
     Parent,
-    Attribute(u32),
+    Attribute(NameId),
     Tag,
 }
 
 /// What refers to one that is not stored.
 #[derive(Debug)]
 struct Dangling {
-    from: u32,
+    from: EntityId,
     role: Role,
     more: usize,
 }
@@ -32,7 +34,7 @@ struct Dangling {
 /// Parents, attributes and tags that name what is not stored, each name once.
 pub(super) fn dangling(subject: &Subject<'_>, near: &mut Near<'_>) -> Vec<Diagnostic> {
     let store = subject.store;
-    let mut found: HashMap<u32, Dangling> = HashMap::new();
+    let mut found: HashMap<EntityId, Dangling> = HashMap::new();
     let mut unkept = 0;
     for from in store.ids() {
         let Some(entity) = store.entity(from).filter(|entity| !entity.is_schema_action()) else { continue };
@@ -48,11 +50,11 @@ pub(super) fn dangling(subject: &Subject<'_>, near: &mut Near<'_>) -> Vec<Diagno
             }
         });
     }
-    let mut found: Vec<(u32, Dangling)> = found.into_iter().collect();
+    let mut found: Vec<(EntityId, Dangling)> = found.into_iter().collect();
     found.sort_by_key(|(to, dangling)| (dangling.from, *to));
     let total = found.len() + unkept;
-    found.truncate(MAX_LISTED);
-    let warn = |(to, Dangling { from, role, more }): &(u32, Dangling)| {
+    found.truncate(MAX_WARNINGS);
+    let warn = |(to, Dangling { from, role, more }): &(EntityId, Dangling)| {
         let (from_name, to) = (near.name(*from), near.name(*to));
         let what = match role {
             Role::Parent => format!("the parent `{to}` of `{from_name}`"),
@@ -75,7 +77,7 @@ pub(super) fn dangling(subject: &Subject<'_>, near: &mut Near<'_>) -> Vec<Diagno
     listed(told, more, "dangling-name")
 }
 
-fn references(entity: Entity<'_>, found: &mut dyn FnMut(u32, Role)) {
+fn references(entity: Entity<'_>, found: &mut dyn FnMut(EntityId, Role)) {
     for parent in entity.parents() {
         found(parent, Role::Parent);
     }
@@ -100,7 +102,7 @@ pub(super) fn unused_groups(named: &Named, subject: &Subject<'_>, near: &Near<'_
     let types = group_types(subject);
     let uses = named.entities.keys().filter_map(|name| near.find(&uid(name))).collect();
     let mut used = Used { store, types: &types, known: HashMap::new(), uses };
-    let mut unused: BTreeMap<u32, (Vec<u32>, usize)> = BTreeMap::new();
+    let mut unused: BTreeMap<TypeId, (Vec<EntityId>, usize)> = BTreeMap::new();
     for id in store.ids().filter(|id| types.contains(&store.type_of(*id))) {
         if store.entity(id).is_some() && !used.is(id) {
             let (first, count) = unused.entry(store.type_of(id)).or_default();
@@ -110,7 +112,7 @@ pub(super) fn unused_groups(named: &Named, subject: &Subject<'_>, near: &Near<'_
             *count += 1;
         }
     }
-    let warn = |(_, (first, count)): (&u32, &(Vec<u32>, usize))| {
+    let warn = |(_, (first, count)): (&TypeId, &(Vec<EntityId>, usize))| {
         let names: Vec<String> = first.iter().map(|id| format!("`{}`", near.name(*id))).collect();
         let more = match count - first.len() {
             0 => String::new(),
@@ -118,14 +120,14 @@ pub(super) fn unused_groups(named: &Named, subject: &Subject<'_>, near: &Near<'_
         };
         let are = if *count == 1 { "is a group" } else { "are groups" };
         let message = format!("{}{more} {are} that no policy names, so being in it changes nothing", names.join(", "));
-        (first.first().copied().unwrap_or_default(), message)
+        Some((*first.first()?, message))
     };
-    let told = unused.iter().map(warn).collect();
+    let told = unused.iter().filter_map(warn).collect();
     listed(subject.places.warnings(told, subject.documents), 0, "unused-group")
 }
 
 /// Types that others can be in, and that are nothing else.
-fn group_types(subject: &Subject<'_>) -> HashSet<u32> {
+fn group_types(subject: &Subject<'_>) -> HashSet<TypeId> {
     let Some((schema, _)) = subject.schema else { return HashSet::new() };
     let core = schema.core();
     let mut names: HashSet<String> =
@@ -157,14 +159,14 @@ fn mentioned_in(ty: &Type, names: &mut HashSet<String>) {
 /// Which groups something uses.
 struct Used<'s> {
     store: &'s Store,
-    types: &'s HashSet<u32>,
-    known: HashMap<u32, bool>,
-    uses: HashSet<u32>,
+    types: &'s HashSet<TypeId>,
+    known: HashMap<EntityId, bool>,
+    uses: HashSet<EntityId>,
 }
 
 impl Used<'_> {
     /// Recurses with the levels of the hierarchy, which are bounded and in which there is no cycle.
-    fn is(&mut self, id: u32) -> bool {
+    fn is(&mut self, id: EntityId) -> bool {
         // others may be used in ways that are not looked at
         if self.uses.contains(&id) || !self.types.contains(&self.store.type_of(id)) {
             return true;
@@ -172,7 +174,7 @@ impl Used<'_> {
         if let Some(known) = self.known.get(&id) {
             return *known;
         }
-        let parents: Vec<u32> = self.store.entity(id).into_iter().flat_map(Entity::parents).collect();
+        let parents: Vec<EntityId> = self.store.entity(id).into_iter().flat_map(Entity::parents).collect();
         let used = parents.into_iter().any(|parent| self.is(parent));
         self.known.insert(id, used);
         used

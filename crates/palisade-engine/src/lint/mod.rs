@@ -4,13 +4,12 @@
 //! It walks over every policy and every entity, so only a validation that was asked for does it, never a load.
 //! Data may come later than policies. So a name is looked for only where the bundle stores entities of its type.
 //!
-//! - `named` collects what policies name while their trees are there; `policies` says what is odd about it.
+//! - What policies name was collected while their trees were there (`policies::named`); `policies` says what is odd about it.
 //! - `entities` looks at parents, attributes and tags, and for groups that nothing uses; `actions` at the schema.
 //! - `near` finds the name that was probably meant.
 
 mod actions;
 mod entities;
-mod named;
 mod near;
 mod policies;
 
@@ -19,18 +18,15 @@ use cedar_policy_core::ast::EntityUID;
 use crate::load::Places;
 use crate::model::{Diagnostic, Document, SchemaText, Uid};
 use crate::policies::Policies;
+use crate::policies::named::Named;
 use crate::schema::SchemaModel;
 use crate::settings::Semantics;
 use crate::store::Store;
 
-pub(crate) use named::Named;
 use near::Near;
 
 /// How many warnings of one kind are listed. The rest is counted.
-const MAX_LISTED: usize = 25;
-
-/// How many names are kept of each kind. What comes after them is counted.
-const MAX_NAMES: usize = 100_000;
+const MAX_WARNINGS: usize = 25;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +59,8 @@ pub(crate) fn warnings(named: &Named, subject: Subject<'_>) -> Vec<Diagnostic> {
 
 /// The first findings of a kind, then how many more there are.
 fn listed(mut found: Vec<Diagnostic>, more: usize, rule: &'static str) -> Vec<Diagnostic> {
-    let more = more + found.len().saturating_sub(MAX_LISTED);
-    found.truncate(MAX_LISTED);
+    let more = more + found.len().saturating_sub(MAX_WARNINGS);
+    found.truncate(MAX_WARNINGS);
     if more > 0 {
         found.push(Diagnostic::error("bundle", format!("and {more} more warnings of this kind")));
     }

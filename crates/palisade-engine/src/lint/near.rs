@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Subject;
 use crate::cedar::utf8;
+use crate::ids::{EntityId, TypeId};
 use crate::model::{Uid, closest};
 use crate::store::Store;
 
@@ -14,17 +15,17 @@ const MAX_COMPARED: usize = 20_000;
 pub(super) struct Near<'s> {
     store: &'s Store,
     /// Types of which at least one entity is stored.
-    pub(super) types: BTreeSet<u32>,
+    pub(super) types: BTreeSet<TypeId>,
     /// Types whose entities need not be stored: the schema lists their ids.
-    listed: BTreeSet<u32>,
+    listed: BTreeSet<TypeId>,
     /// Ids of the types that were asked for.
-    ids: HashMap<u32, Vec<String>>,
+    ids: HashMap<TypeId, Vec<String>>,
 }
 
 impl<'s> Near<'s> {
     pub(super) fn new(subject: &Subject<'s>) -> Self {
         let store = subject.store;
-        let stored = |id: &u32| store.entity(*id).is_some_and(|entity| !entity.is_schema_action());
+        let stored = |id: &EntityId| store.entity(*id).is_some_and(|entity| !entity.is_schema_action());
         let types = store.ids().filter(stored).map(|id| store.type_of(id)).collect();
         let is_listed = |name: &&str| {
             subject.schema.and_then(|(schema, _)| schema.entity_type(name)).is_some_and(|ty| ty.choices.is_some())
@@ -35,12 +36,12 @@ impl<'s> Near<'s> {
     }
 
     /// Whether this type has entities, and this one is not among them.
-    pub(super) fn lacks(&self, ty: u32, id: u32) -> bool {
+    pub(super) fn lacks(&self, ty: TypeId, id: EntityId) -> bool {
         self.types.contains(&ty) && !self.listed.contains(&ty) && self.store.entity(id).is_none()
     }
 
     /// The id of a stored entity.
-    pub(super) fn find(&self, uid: &Uid<'_>) -> Option<u32> {
+    pub(super) fn find(&self, uid: &Uid<'_>) -> Option<EntityId> {
         self.store.of_uid(uid).filter(|id| self.store.entity(*id).is_some())
     }
 
@@ -67,7 +68,7 @@ impl<'s> Near<'s> {
             return format!("; did you mean `{near}`?");
         }
         // the same id, of another type
-        let same = |other: &u32| {
+        let same = |other: &TypeId| {
             *other != ty && store.find(*other, uid.id.as_bytes()).is_some_and(|id| store.entity(id).is_some())
         };
         let other = self.types.iter().find(|other| same(other));
@@ -78,7 +79,7 @@ impl<'s> Near<'s> {
     }
 
     /// The name of an id.
-    pub(super) fn name(&self, id: u32) -> Uid<'static> {
+    pub(super) fn name(&self, id: EntityId) -> Uid<'static> {
         let type_name = self.store.symbols().type_name(self.store.type_of(id)).to_string();
         let id = self.store.record(id).map(|record| utf8(record.id()).to_owned()).unwrap_or_default();
         Uid { type_name: type_name.into(), id: id.into() }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use cedar_policy_core::ast::EntityUID;
 
-use super::named::{Mention, Named, Spot};
 use super::near::Near;
 use super::{Subject, listed, uid};
 use crate::model::Diagnostic;
+use crate::policies::named::{Mention, Named, Spot};
 
 /// Policies that allow everything to everyone.
 pub(super) fn everything(named: &Named) -> Vec<Diagnostic> {
@@ -47,7 +47,7 @@ pub(super) fn unstored(named: &Named, subject: &Subject<'_>, near: &mut Near<'_>
         let message = format!("`{name}` is not stored{others}{}", near.hint(&name));
         mention.spot.finding(message).help("correct the name, or store the entity")
     };
-    let first: Vec<Diagnostic> = dangling.iter().take(super::MAX_LISTED).map(warn).collect();
+    let first: Vec<Diagnostic> = dangling.iter().take(super::MAX_WARNINGS).map(warn).collect();
     let more = total - first.len();
     found.extend(listed(first, more, "dangling-name"));
     found
@@ -72,7 +72,7 @@ fn only_unstored<'n>(only: &'n [(EntityUID, Spot)], near: &mut Near<'_>) -> (Vec
             continue;
         }
         // more are only counted
-        let hint = if found.len() < super::MAX_LISTED { near.hint(&name) } else { String::new() };
+        let hint = if found.len() < super::MAX_WARNINGS { near.hint(&name) } else { String::new() };
         let message = format!(
             "`{}` can only be about `{name}`, which is not stored, so what it is about is denied{hint}",
             spot.policy

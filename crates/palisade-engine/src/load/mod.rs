@@ -17,10 +17,11 @@ mod tests;
 use cedar_policy::Entity;
 use serde_json::value::RawValue;
 
+use crate::broken::broken;
 use crate::cedar;
 use crate::decode::{Decoder, uid_parts};
 use crate::diagnose;
-use crate::entities::name_of;
+use crate::ids::EntityId;
 use crate::layout::{Layout, is_action_type};
 use crate::load::actions::Brought;
 use crate::load::problems::{Place, Problems};
@@ -118,7 +119,7 @@ pub(crate) fn read_one(
     checks: Checks<'_>,
     draft: &mut Draft,
     packer: &mut Packer,
-) -> Result<u32, Misfits> {
+) -> Result<EntityId, Misfits> {
     let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
     if let Ok((ty, id)) = decoder.record(value) {
         return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned().into());
@@ -146,13 +147,22 @@ pub(super) fn read_by_cedar(value: &Value<'_>, schema: Option<&SchemaModel>) -> 
     Err(found)
 }
 
+/// What to call an entity that cannot be read, before what is wrong with it.
+pub(crate) fn name_of(value: &Value<'_>) -> String {
+    match value.get("uid").map(|uid| crate::model::request::uid_member(uid.clone(), "")) {
+        Some(Ok(uid)) => format!("entity `{uid}`: "),
+        Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
+        None => String::new(),
+    }
+}
+
 /// A fault in words, and the entity to point at.
-pub(crate) fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, String) {
-    let name = |id: u32| format!("`{}`", uid_text(draft, id));
+pub(crate) fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (EntityId, String) {
+    let name = |id: EntityId| format!("`{}`", uid_text(draft, id));
     match fault {
         Fault::Cycle(cycle) => {
             let path: Vec<String> = cycle.iter().map(|id| uid_text(draft, *id)).collect();
-            let at = cycle.first().copied().unwrap_or(0);
+            let Some(at) = cycle.first().copied() else { broken("a cycle of no entities") };
             (at, format!("entities are their own ancestors: {}", path.join(" in ")))
         }
         Fault::TooDeep(id) => {
@@ -164,7 +174,7 @@ pub(crate) fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, St
     }
 }
 
-fn uid_text(draft: &Draft, id: u32) -> String {
+fn uid_text(draft: &Draft, id: EntityId) -> String {
     let type_name = draft.symbols().type_name(draft.type_of(id)).to_string();
     let id = String::from_utf8_lossy(draft.record(id).id()).into_owned();
     Uid { type_name: type_name.into(), id: id.into() }.to_string()

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ids::EntityId;
 use crate::load::read::Flaw;
 use crate::model::place::{Spot, locate};
-use crate::model::{Diagnostic, Document, plural};
-
-/// How many problems are worth listing; the rest is counted.
-const MAX_PROBLEMS: usize = 100;
+use crate::model::{Diagnostic, Document, MAX_LISTED, plural};
 
 /// How many are looked for: a broken file of a million lines need not be read to its end with the slow reader.
-const ENOUGH: usize = 10 * MAX_PROBLEMS;
+const ENOUGH: usize = 10 * MAX_LISTED;
 
 /// Where something stands: the document's number in the upper 16 bits, the byte in the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,29 +44,29 @@ pub(crate) struct Places(Vec<Place>);
 
 impl Places {
     /// The place of an entity.
-    pub(crate) fn of(&self, id: u32) -> Option<Place> {
-        self.0.get(id as usize).copied().filter(|place| *place != Place::NONE)
+    pub(crate) fn of(&self, id: EntityId) -> Option<Place> {
+        self.0.get(id.index()).copied().filter(|place| *place != Place::NONE)
     }
 
     /// Notes it, and gives the place that was noted before.
-    pub(super) fn put(&mut self, id: u32, place: Place) -> Option<Place> {
+    pub(super) fn put(&mut self, id: EntityId, place: Place) -> Option<Place> {
         let before = self.of(id);
         if before.is_none() {
-            if self.0.len() <= id as usize {
-                self.0.resize((id as usize + 1).next_power_of_two(), Place::NONE);
+            if self.0.len() <= id.index() {
+                self.0.resize((id.index() + 1).next_power_of_two(), Place::NONE);
             }
-            self.0[id as usize] = place;
+            self.0[id.index()] = place;
         }
         before
     }
 
     /// Warnings about entities, each with its message.
-    pub(crate) fn warnings(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+    pub(crate) fn warnings(&self, about: Vec<(EntityId, String)>, documents: &[Document]) -> Vec<Diagnostic> {
         self.errors(about, documents).into_iter().map(Diagnostic::warning).collect()
     }
 
     /// Errors about entities, each with its message.
-    pub(crate) fn errors(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+    pub(crate) fn errors(&self, about: Vec<(EntityId, String)>, documents: &[Document]) -> Vec<Diagnostic> {
         let mut problems = Problems::default();
         for (id, message) in about {
             problems.push_about(message, documents, self.of(id));
@@ -122,7 +120,7 @@ impl Problems {
 
     /// Whether there are more than will be listed.
     pub(crate) fn are_many(&self) -> bool {
-        self.0.len() > MAX_PROBLEMS
+        self.0.len() > MAX_LISTED
     }
 
     /// Forgets all but the first ones.
@@ -144,8 +142,8 @@ impl Problems {
             return Ok(());
         }
         let least = if self.enough() { "at least " } else { "" };
-        let more = self.0.len().saturating_sub(MAX_PROBLEMS);
-        self.0.truncate(MAX_PROBLEMS);
+        let more = self.0.len().saturating_sub(MAX_LISTED);
+        self.0.truncate(MAX_LISTED);
         let mut wanted: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
         for place in self.0.iter().flat_map(|problem| [problem.at, problem.refers]).flatten() {
             wanted.entry(place.document()).or_default().insert(place.offset());

@@ -7,8 +7,9 @@ use cedar_policy_core::parser::parse_policy_or_template;
 
 use crate::export;
 use crate::model::{Diagnostic, PolicyId, PolicyNaming, PolicyText, Written};
-use crate::policies::{Kind, Linked, Policies, Site, json};
+use crate::policies::{Linked, Policies, json};
 use crate::settings::Limits;
+use crate::site::{Kind, Site};
 use crate::snapshot::Snapshot;
 
 /// What is known of a policy besides what it decides.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
+use crate::cedar::entity_uid;
 use crate::derived::{All, Checked, Declared, Finding, Grant, Grants, Maker};
-use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, Written, hint};
-use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::ids::{EntityId, TemplateIx};
+use crate::model::{Bundle, Diagnostic, Link, MAX_LISTED, Missing, PolicyId, Uid, Written, hint};
+use crate::policies::{Builder, Policies, abandoned, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
+use crate::site::{Kind, Site};
 use crate::snapshot::Loaded;
 use crate::store::Draft;
 
@@ -101,7 +104,7 @@ impl FromData {
         &self,
         policies: &Policies,
         draft: &Draft,
-        number: &dyn Fn(&str) -> Option<u32>,
+        number: &dyn Fn(&str) -> Option<TemplateIx>,
         limits: &Limits,
     ) -> Result<Grants, Vec<Diagnostic>> {
         let (grants, _) = self.grants.clone().resolved(number);
@@ -119,14 +122,14 @@ pub(crate) fn made_twice(
     declared: &Declared,
     grants: &Grants,
     draft: &Draft,
-    number: &dyn Fn(&str) -> Option<u32>,
-) -> Option<(u32, Diagnostic)> {
-    let find = |uid: &Uid<'_>| draft.find(draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+    number: &dyn Fn(&str) -> Option<TemplateIx>,
+) -> Option<(EntityId, Diagnostic)> {
+    let find = |uid: &Uid<'_>| draft.of_uid(uid);
     let finding = Finding { declared, grants, records: draft, find: &find, number };
     policies.like_made.iter().find_map(|id| {
         let made = finding.link(id)?.grant;
         let message = format!("a policy with the id `{id}` exists already, which is that of a link that data make");
-        Some((made.entity, declared.get(made.declaration)?.finding(message).policy(&**id)))
+        Some((made.entity, declared.at(made.declaration).finding(message).policy(&**id)))
     })
 }
 
@@ -164,8 +167,8 @@ impl Policies {
             let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
             at.warning().policy(&***id).help(help)
         };
-        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
-        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+        let mut warnings: Vec<_> = found.iter().take(MAX_LISTED).map(warn).collect();
+        if let Some(more) = found.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
             warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
         }
         warnings
@@ -178,7 +181,7 @@ impl Builder<'_, '_> {
     /// Adds a link. One that data make is left out where what they name is no template and the declaration allows that.
     pub(super) fn add_made(&mut self, new: &NewLink, declared: &Declared) {
         let NewLink { origin, link, maker } = new;
-        let made_by = maker.and_then(|maker| declared.get(maker.declaration));
+        let made_by = maker.map(|maker| declared.at(maker.declaration));
         // made again since its template was put, it is from there
         let is_put = |site: &Site| *site.origin == **origin;
         let remade = self.is_change && maker.is_some() && self.sites.get(link.template_id.as_str()).is_some_and(is_put);
@@ -238,7 +241,7 @@ impl Builder<'_, '_> {
         match declaration.missing {
             Missing::Refuse => self.problems.push(found.help(HELP)),
             // the first ones are enough to see what is wrong
-            Missing::Warn if self.work.warnings.len() < MAX_PROBLEMS => {
+            Missing::Warn if self.work.warnings.len() < MAX_LISTED => {
                 self.work
                     .warnings
                     .push(found.warning().help("there is no link; add the template, or correct the name"));

@@ -7,8 +7,9 @@ use crate::broken::broken;
 use crate::derived::Declared;
 use crate::model::{Diagnostic, Link, PolicyId, PolicyText};
 use crate::policies::about::tree;
-use crate::policies::{Builder, Kind, Linked, NewLink, Policies, Site, Work, abandoned};
+use crate::policies::{Builder, Linked, NewLink, Policies, Work, abandoned};
 use crate::settings::Limits;
+use crate::site::{Kind, Site};
 
 /// What to do to a set.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl SetEdits {
         for (id, site) in stays {
             match site.kind {
                 Kind::Link(number) => {
-                    let again = now.links.get(number as usize).map(|linked| NewLink {
+                    let again = now.links.get(number.index()).map(|linked| NewLink {
                         origin: "/changes".to_owned(),
                         link: linked.link.clone(),
                         maker: linked.maker,
@@ -95,7 +96,7 @@ impl Policies {
     /// The link of an id, written by hand or not.
     pub(crate) fn linked(&self, id: &str) -> Option<&Linked> {
         match self.sites.get(id)?.kind {
-            Kind::Link(number) => self.links.get(number as usize).map(|linked| &**linked),
+            Kind::Link(number) => self.links.get(number.index()).map(|linked| &**linked),
             Kind::Static | Kind::Template => None,
         }
     }
@@ -148,8 +149,8 @@ impl Policies {
                     unnamed |= !aliases.is_empty();
                 }
                 Kind::Link(number) => {
-                    links.swap_remove(number as usize);
-                    if let Some(moved) = links.get(number as usize)
+                    links.swap_remove(number.index());
+                    if let Some(moved) = links.get(number.index())
                         && let Some(site) = sites.get_mut(moved.link.link_id.as_str())
                     {
                         site.kind = Kind::Link(number);

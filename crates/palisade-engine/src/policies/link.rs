@@ -6,10 +6,13 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Template};
 
 use crate::broken::broken;
+use crate::cedar::entity_uid;
 use crate::derived::Maker;
 use crate::diagnose;
+use crate::ids::LinkIx;
 use crate::model::{Diagnostic, Link, PolicyId, Written, hint};
-use crate::policies::{Builder, Kind, Linked, NewLink, RAISE_COUNT, Site, entity_uid};
+use crate::policies::{Builder, Linked, NewLink, RAISE_COUNT};
+use crate::site::{Kind, Site};
 
 /// What links need of a template: all but its condition, which may be large.
 #[derive(Debug)]
@@ -120,7 +123,7 @@ impl Builder<'_, '_> {
             naming.link(&template.scope, link, origin, &values);
         }
         let reads_now = template.reads_now;
-        let Ok(number) = u32::try_from(self.links.len()) else {
+        let Some(number) = LinkIx::next(self.links.len()) else {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
         self.note(&id);
@@ -133,7 +136,7 @@ impl Builder<'_, '_> {
     fn with_id(&self, site: &Site, id: &str) -> String {
         let (what, place) = match site.kind {
             Kind::Link(number) => {
-                ("link", self.links.get(number as usize).and_then(|linked| linked.link.written.clone()))
+                ("link", self.links.get(number.index()).and_then(|linked| linked.link.written.clone()))
             }
             Kind::Static | Kind::Template => {
                 let at = site.point(Diagnostic::error(&*site.origin, ""), site.span.start);

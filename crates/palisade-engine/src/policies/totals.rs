@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 #[cfg(test)]
+use crate::ids::LinkIx;
+#[cfg(test)]
 use crate::policies::Linked;
-use crate::policies::{Kind, Policies, Site};
+use crate::policies::Policies;
+use crate::site::{Kind, Site};
 
 /// Counts over a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,7 +84,7 @@ impl Policies {
         self.sites.iter().for_each(|(_, site)| totals.add(site));
         let is_numbered = |(number, linked): (usize, &Arc<Linked>)| {
             let site = self.sites.get(linked.link.link_id.as_str());
-            site.is_some_and(|site| site.kind == Kind::Link(number as u32))
+            site.is_some_and(|site| site.kind == Kind::Link(LinkIx::from_raw(number as u32)))
         };
         let templates = self.sites.iter().filter(|(_, site)| site.kind == Kind::Template).count();
         totals == self.totals

@@ -8,7 +8,8 @@ use cedar_policy_core::parser::parse_policy_or_template;
 
 use crate::broken::broken;
 use crate::model::{PolicyId, RequestError};
-use crate::policies::{Kind, Policies, Site, json, link};
+use crate::policies::{Policies, json, link};
+use crate::site::{Kind, Site};
 use crate::snapshot::Snapshot;
 use crate::stack::Deep;
 

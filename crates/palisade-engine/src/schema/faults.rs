@@ -7,8 +7,7 @@ use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, SecondMember, second_members};
 use crate::model::json::{in_words, without_byte_order_mark};
 use crate::model::near::hint_of_reader;
-use crate::model::{Diagnostic, Uid, closest};
-use crate::policies::MAX_PROBLEMS;
+use crate::model::{Diagnostic, MAX_LISTED, Uid, closest};
 use crate::schema::readable::{self, Readable};
 use crate::schema::references::{self, BUILT_IN, Kind, Names, Reference, Spot};
 use crate::settings::Limits;
@@ -36,7 +35,7 @@ pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec
             continue;
         }
         open = left;
-        while parsed < MAX_DECLARATIONS && found.len() < MAX_PROBLEMS {
+        while parsed < MAX_DECLARATIONS && found.len() < MAX_LISTED {
             parsed += 1;
             let part = text.get(start..declaration.end).unwrap_or_default();
             let Err(error @ CedarSchemaError::Parse(_)) = SchemaFragment::from_cedarschema_str(part).map(drop) else {
@@ -100,7 +99,7 @@ pub(super) fn of_texts(fragments: &[(String, String)], limits: &Limits) -> Vec<D
     let mut texts: Vec<Readable> = texts.collect();
     let mut found: Vec<Diagnostic> = texts.iter_mut().flat_map(|text| std::mem::take(&mut text.problems)).collect();
     found.extend(of_names(fragments, &texts));
-    found.truncate(MAX_PROBLEMS);
+    found.truncate(MAX_LISTED);
     found
 }
 
@@ -126,7 +125,7 @@ pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnos
         let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
         found.extend(std::iter::once(problem).chain(related));
     }
-    found.truncate(MAX_PROBLEMS);
+    found.truncate(MAX_LISTED);
     found
 }
 
@@ -146,9 +145,9 @@ pub(super) fn of_members(fragments: &[(String, String)]) -> Vec<Diagnostic> {
             let message = format!("`{}` is declared twice in one record{line}", one.name);
             Diagnostic::error("schema", message).origin(origin).at(text, one.second)
         };
-        found.iter().take(MAX_PROBLEMS).map(twice).collect()
+        found.iter().take(MAX_LISTED).map(twice).collect()
     };
-    fragments.iter().flat_map(of_text).take(MAX_PROBLEMS).collect()
+    fragments.iter().flat_map(of_text).take(MAX_LISTED).collect()
 }
 
 /// Each name that refers to nothing, and each second declaration of one, at its place.
@@ -172,7 +171,7 @@ fn of_names(fragments: &[(String, String)], texts: &[Readable]) -> Vec<Diagnosti
     let unresolved = known.unresolved.iter().filter(|reference| !unread(last_word(&reference.written)));
     let unresolved =
         unresolved.filter_map(|reference| at_place(&reference.spot, &reference.written, undeclared(reference, &known)));
-    let mut found: Vec<Diagnostic> = twice.chain(unresolved).take(MAX_PROBLEMS).collect();
+    let mut found: Vec<Diagnostic> = twice.chain(unresolved).take(MAX_LISTED).collect();
     found.sort_by_key(|found| {
         let number = fragments.iter().position(|(origin, _)| *origin == found.origin);
         (number, found.line, found.column)

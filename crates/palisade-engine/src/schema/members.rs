@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::misfit::Step;
-use crate::model::{Diagnostic, closest};
-use crate::policies::MAX_PROBLEMS;
+use crate::model::Step;
+use crate::model::{Diagnostic, MAX_LISTED, closest};
 use crate::schema::references::offset;
 
 const NAMESPACE: &[&str] = &["commonTypes", "entityTypes", "actions", "annotations"];
@@ -38,12 +37,12 @@ pub(super) fn unknown(origin: &str, text: &str, schema: &mut Value) -> Vec<Diagn
     });
     let at_place = |(place, message, help): (Vec<Step>, String, Option<String>)| {
         let found = Diagnostic { help, ..Diagnostic::error(origin, message) };
-        match offset(text, place) {
+        match offset(text, &place) {
             Some(at) => found.at(text, at),
             None => found,
         }
     };
-    walk.found.into_iter().take(MAX_PROBLEMS).map(at_place).collect()
+    walk.found.into_iter().take(MAX_LISTED).map(at_place).collect()
 }
 
 struct Walk {

@@ -8,8 +8,7 @@ use cedar_policy::{CedarSchemaError, SchemaFragment};
 
 use crate::diagnose;
 use crate::guard::{self, Grammar};
-use crate::model::{Diagnostic, Value};
-use crate::policies::MAX_PROBLEMS;
+use crate::model::{Diagnostic, MAX_LISTED, Value};
 use crate::schema::{faults, members};
 use crate::settings::Limits;
 
@@ -52,7 +51,7 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Readable {
     }
     let mut read = Readable::default();
     let mut rest = text.to_owned();
-    let most = (MOST_PARSED / text.len().max(1)).clamp(2, MAX_PROBLEMS);
+    let most = (MOST_PARSED / text.len().max(1)).clamp(2, MAX_LISTED);
     for _ in 0..most {
         let error = match SchemaFragment::from_cedarschema_str(&rest).map(drop) {
             Ok(()) => {

@@ -11,8 +11,8 @@ use cedar_policy_core::parser::Loc;
 use cedar_policy_core::validator::RawName;
 use cedar_policy_core::validator::json_schema::{EntityTypeKind, Fragment, NamespaceDefinition, Type, TypeVariant};
 
-use crate::misfit::{Misfit, Step};
 use crate::model::json::without_byte_order_mark;
+use crate::model::way::{self, Step};
 use crate::schema::faults;
 use crate::schema::readable::Readable;
 
@@ -85,7 +85,7 @@ impl Spot {
 
     /// Where it stands in its text, which is without a byte order mark.
     pub(super) fn at(&self, text: &str) -> Option<usize> {
-        self.loc.or_else(|| offset(text, self.place.clone()))
+        self.loc.or_else(|| offset(text, &self.place))
     }
 }
 
@@ -113,12 +113,12 @@ pub(super) struct Reference {
 }
 
 /// Where a text in the JSON form has what `place` leads to, or what is nearest above it.
-pub(super) fn offset(text: &str, place: Vec<Step>) -> Option<usize> {
+pub(super) fn offset(text: &str, place: &[Step]) -> Option<usize> {
     let written = text.trim_ascii_start();
     if !written.starts_with('{') {
         return None;
     }
-    let at = Misfit { message: String::new(), place, is_missing: false }.offset(written)?;
+    let at = way::offset(written, place)?;
     Some(at + text.len() - written.len())
 }
 
@@ -138,8 +138,8 @@ pub(super) fn of_shape<'t>(texts: &'t [(String, String)], message: &str) -> Opti
         let text = without_byte_order_mark(text);
         let has = serde_json::from_str::<serde_json::Value>(text).ok()?;
         way.iter().try_fold(&has, |here, member| here.get(*member))?;
-        let place = way.iter().map(|member| Step::Member((*member).to_owned())).collect();
-        Some((origin.as_str(), text, offset(text, place)?))
+        let place: Vec<Step> = way.iter().map(|member| Step::Member((*member).to_owned())).collect();
+        Some((origin.as_str(), text, offset(text, &place)?))
     })
 }
 

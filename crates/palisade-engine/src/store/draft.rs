@@ -11,13 +11,15 @@ use super::referrers::{Edits, Referrers, pair, references};
 use super::spine::Spine;
 use super::symbols::Symbols;
 use super::table::Table;
-use super::{Counts, LOCAL, PAGE_BITS, PAGE_SLOTS, Page, Store, slot};
+use super::{Counts, PAGE_BITS, PAGE_SLOTS, Page, Store, page_of, slot};
 use crate::broken::broken;
+use crate::ids::{EntityId, NameId, TypeId};
+use crate::model::Uid;
 use crate::value::TooLarge;
 
 #[derive(Debug)]
 pub(super) struct Unpacked {
-    ty: u32,
+    ty: TypeId,
     pub(super) records: Vec<Box<[u8]>>,
 }
 
@@ -97,7 +99,7 @@ impl Draft {
     }
 
     /// The id of a type, new or not.
-    pub(crate) fn type_id(&mut self, name: &str) -> u32 {
+    pub(crate) fn type_id(&mut self, name: &str) -> TypeId {
         match self.symbols.type_id(name) {
             Some(id) => id,
             None => Arc::make_mut(&mut self.symbols).intern_type(name),
@@ -105,7 +107,7 @@ impl Draft {
     }
 
     /// The id of an attribute name, new or not.
-    pub(crate) fn attribute_id(&mut self, name: &str) -> u32 {
+    pub(crate) fn attribute_id(&mut self, name: &str) -> NameId {
         match self.symbols.attribute_id(name) {
             Some(id) => id,
             None => Arc::make_mut(&mut self.symbols).intern_attribute(name),
@@ -113,15 +115,20 @@ impl Draft {
     }
 
     /// The id of a uid, if it was ever named.
-    pub(crate) fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, ty: TypeId, id: &[u8]) -> Option<EntityId> {
         self.table.find(ty, id, |candidate| self.type_of(candidate) == ty && self.record(candidate).id() == id)
+    }
+
+    /// The same of a uid as it is written.
+    pub(crate) fn of_uid(&self, uid: &Uid<'_>) -> Option<EntityId> {
+        self.find(self.symbols.type_id(&uid.type_name)?, uid.id.as_bytes())
     }
 
     /// The id of a uid, new or not.
     ///
     /// # Errors
     /// If there is no more room for ids.
-    pub(crate) fn uid(&mut self, ty: u32, id: &[u8]) -> Result<u32, TooLarge> {
+    pub(crate) fn uid(&mut self, ty: TypeId, id: &[u8]) -> Result<EntityId, TooLarge> {
         if let Some(found) = self.find(ty, id) {
             self.note(found);
             return Ok(found);
@@ -131,10 +138,10 @@ impl Draft {
             self.note(left);
             return Ok(left);
         }
-        if self.open.len() <= ty as usize {
-            self.open.resize(ty as usize + 1, None);
+        if self.open.len() <= ty.index() {
+            self.open.resize(ty.index() + 1, None);
         }
-        let (page, taken) = match self.open.get(ty as usize).copied().flatten() {
+        let (page, taken) = match self.open.get(ty.index()).copied().flatten() {
             Some((page, taken)) if (taken as usize) < PAGE_SLOTS => (page, taken),
             _ => {
                 let page = u32::try_from(self.page_count).map_err(|_| TooLarge)?;
@@ -143,9 +150,12 @@ impl Draft {
                 (page, 0)
             }
         };
-        let new = page.checked_mul(PAGE_SLOTS as u32).map(|first| first + taken).filter(|id| *id < LOCAL);
+        let new = page
+            .checked_mul(PAGE_SLOTS as u32)
+            .map(|first| EntityId::from_raw(first + taken))
+            .filter(|id| !id.is_local());
         let new = new.ok_or(TooLarge)?;
-        self.open[ty as usize] = Some((page, taken + 1));
+        self.open[ty.index()] = Some((page, taken + 1));
         self.unpack(page, taken as usize).push(absent(id));
         let Self { table, pages, touched, .. } = self;
         table.insert(ty, id, new, &|known| uid_of(pages, touched, known));
@@ -154,7 +164,7 @@ impl Draft {
     }
 
     /// Gives an id that nothing names another uid of the same type.
-    fn rename(&mut self, left: u32, ty: u32, id: &[u8]) {
+    fn rename(&mut self, left: EntityId, ty: TypeId, id: &[u8]) {
         let before = self.record(left).id().to_vec();
         let Self { table, pages, touched, .. } = &mut *self;
         table.remove(ty, &before, left, &|known| uid_of(pages, touched, known));
@@ -172,38 +182,39 @@ impl Draft {
             .or_insert_with(|| {
                 let first = number << PAGE_BITS;
                 let Some(page) = pages.get(number as usize) else { broken("a page that was never made") };
-                let records = (0..taken as u32).map(|i| slot(&page.bytes, first + i).into()).collect();
+                let records =
+                    (0..taken as u32).map(|i| slot(&page.bytes, EntityId::from_raw(first + i)).into()).collect();
                 Unpacked { ty: page.ty, records }
             })
             .records
     }
 
     fn slots_taken(&self, number: u32) -> usize {
-        let ty = self.type_of(number << PAGE_BITS);
-        match self.open.get(ty as usize).copied().flatten() {
+        let ty = self.type_of(EntityId::from_raw(number << PAGE_BITS));
+        match self.open.get(ty.index()).copied().flatten() {
             Some((open, taken)) if open == number => taken as usize,
             _ => PAGE_SLOTS,
         }
     }
 
-    pub(super) fn place(&mut self, id: u32) -> &mut Box<[u8]> {
-        let number = id >> PAGE_BITS;
+    pub(super) fn place(&mut self, id: EntityId) -> &mut Box<[u8]> {
+        let number = page_of(id);
         let taken = self.slots_taken(number);
-        &mut self.unpack(number, taken)[id as usize & (PAGE_SLOTS - 1)]
+        &mut self.unpack(number, taken)[id.index() & (PAGE_SLOTS - 1)]
     }
 
     /// The record of an id.
-    pub(crate) fn record(&self, id: u32) -> Entity<'_> {
+    pub(crate) fn record(&self, id: EntityId) -> Entity<'_> {
         record(&self.pages, &self.touched, id)
     }
 
     /// The type of an id.
-    pub(crate) fn type_of(&self, id: u32) -> u32 {
+    pub(crate) fn type_of(&self, id: EntityId) -> TypeId {
         type_of(&self.pages, &self.touched, id)
     }
 
     /// Stores the entity that `bytes` hold under its id, in place of what was there. `layer` says so.
-    pub(crate) fn put(&mut self, id: u32, bytes: &[u8], layer: Layer) {
+    pub(crate) fn put(&mut self, id: EntityId, bytes: &[u8], layer: Layer) {
         let ty = self.type_of(id);
         for parent in Entity::new(bytes).parents() {
             let above = self.type_of(parent);
@@ -215,7 +226,7 @@ impl Draft {
     }
 
     /// Removes an entity; its uid stays known. What refers to it goes on referring to it. `layer` says so.
-    pub(crate) fn remove(&mut self, id: u32, layer: Layer) {
+    pub(crate) fn remove(&mut self, id: EntityId, layer: Layer) {
         let old = self.record(id);
         if old.is_present() || old.layer() != layer {
             let bytes = absent(old.id());
@@ -223,7 +234,7 @@ impl Draft {
         }
     }
 
-    fn replace(&mut self, id: u32, mut bytes: Box<[u8]>, layer: Layer) {
+    fn replace(&mut self, id: EntityId, mut bytes: Box<[u8]>, layer: Layer) {
         set_layer(&mut bytes, layer);
         let old = self.record(id);
         set_left(&mut bytes, old.is_left());
@@ -238,7 +249,7 @@ impl Draft {
             for (these, others, added) in [(&before, &after, false), (&after, &before, true)] {
                 for target in these {
                     if others.binary_search(target).is_err() {
-                        edits.insert(pair(*target, id), added);
+                        edits.insert(pair(target.raw(), id.raw()), added);
                     }
                 }
             }
@@ -247,25 +258,25 @@ impl Draft {
     }
 
     /// The stored entities that refer to one, by a parent, an attribute or a tag, in the order of ids.
-    pub(crate) fn referrers(&self, id: u32) -> Vec<u32> {
+    pub(crate) fn referrers(&self, id: EntityId) -> Vec<EntityId> {
         let Some(edits) = &self.referring else { broken("referrers of a store that is being loaded") };
-        let range = pair(id, 0)..=pair(id, u32::MAX);
-        let known = self.referrers.of(id).filter(|referrer| !edits.contains_key(&pair(id, *referrer)));
+        let range = pair(id.raw(), 0)..=pair(id.raw(), u32::MAX);
+        let known = self.referrers.of(id.raw()).filter(|referrer| !edits.contains_key(&pair(id.raw(), *referrer)));
         let added = edits.range(range).filter(|(_, added)| **added).map(|(pair, _)| *pair as u32);
-        let mut found: Vec<u32> = known.chain(added).collect();
+        let mut found: Vec<EntityId> = known.chain(added).map(EntityId::from_raw).collect();
         found.sort_unstable();
         found
     }
 
     /// Notes how many levels are below an entity, at most.
-    pub(super) fn set_levels_below(&mut self, id: u32, levels: u32) {
+    pub(super) fn set_levels_below(&mut self, id: EntityId, levels: u32) {
         if self.record(id).levels_below() != levels {
             set_levels_below(self.place(id), levels);
         }
     }
 
     /// All ids in use.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + use<> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = EntityId> + use<> {
         let counts: Vec<(u32, u32)> = (0..self.page_count as u32)
             .map(|number| {
                 let taken = match self.touched.get(&number) {
@@ -275,7 +286,7 @@ impl Draft {
                 (number << PAGE_BITS, taken as u32)
             })
             .collect();
-        counts.into_iter().flat_map(|(first, taken)| first..first + taken)
+        counts.into_iter().flat_map(|(first, taken)| (first..first + taken).map(EntityId::from_raw))
     }
 
     /// An upper bound of all ids.
@@ -284,10 +295,10 @@ impl Draft {
     }
 }
 
-fn record<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: u32) -> Entity<'a> {
-    let number = id >> PAGE_BITS;
+fn record<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: EntityId) -> Entity<'a> {
+    let number = page_of(id);
     let bytes = match touched.get(&number) {
-        Some(unpacked) => &*unpacked.records[id as usize & (PAGE_SLOTS - 1)],
+        Some(unpacked) => &*unpacked.records[id.index() & (PAGE_SLOTS - 1)],
         None => match pages.get(number as usize) {
             Some(page) => slot(&page.bytes, id),
             None => broken("an id that was never given out"),
@@ -296,8 +307,8 @@ fn record<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, Random
     Entity::new(bytes)
 }
 
-fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, id: u32) -> u32 {
-    let number = id >> PAGE_BITS;
+fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, id: EntityId) -> TypeId {
+    let number = page_of(id);
     match pages.get(number as usize) {
         Some(page) => page.ty,
         None => match touched.get(&number) {
@@ -307,7 +318,11 @@ fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, i
     }
 }
 
-fn uid_of<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: u32) -> (u32, &'a [u8]) {
+fn uid_of<'a>(
+    pages: &'a Spine<Page>,
+    touched: &'a HashMap<u32, Unpacked, RandomState>,
+    id: EntityId,
+) -> (TypeId, &'a [u8]) {
     (type_of(pages, touched, id), record(pages, touched, id).id())
 }
 
@@ -316,7 +331,7 @@ fn all_referrers(store: &Store) -> Referrers {
     let mut pairs: Vec<u64> = Vec::with_capacity(2 * store.len());
     for id in store.ids() {
         if let Some(entity) = store.entity(id) {
-            pairs.extend(references(entity).into_iter().map(|target| pair(target, id)));
+            pairs.extend(references(entity).into_iter().map(|target| pair(target.raw(), id.raw())));
         }
     }
     pairs.sort_unstable();

@@ -7,22 +7,23 @@
 use std::collections::{HashMap, HashSet};
 
 use super::draft::Draft;
+use crate::ids::EntityId;
 use crate::settings::Limits;
 
 /// Why a hierarchy cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Entities that are their own ancestors, the first repeated at the end.
-    Cycle(Vec<u32>),
+    Cycle(Vec<EntityId>),
     /// Too many levels of parents.
-    TooDeep(u32),
+    TooDeep(EntityId),
     /// Too many direct parents, and how many.
-    TooManyParents(u32, usize),
+    TooManyParents(EntityId, usize),
 }
 
 impl Fault {
     /// The entities that are at fault.
-    pub(crate) fn entities(&self) -> &[u32] {
+    pub(crate) fn entities(&self) -> &[EntityId] {
         match self {
             Self::Cycle(path) => path,
             Self::TooDeep(id) | Self::TooManyParents(id, _) => std::slice::from_ref(id),
@@ -46,40 +47,40 @@ impl Draft {
         // parents before children
         let mut finished = Vec::new();
         for root in self.ids() {
-            if heights[root as usize] != NEW {
+            if heights[root.index()] != NEW {
                 continue;
             }
             // most entities come after their parents: no walk, no path
             let entity = self.record(root);
             let mut height = 0;
             for parent in entity.parents() {
-                height = match heights[parent as usize] {
+                height = match heights[parent.index()] {
                     above if above != NEW && height != NEW => height.max(above + 1),
                     _ => NEW,
                 };
             }
             if height != NEW && height as usize <= limits.max_depth && entity.parent_count() <= limits.max_parents {
-                heights[root as usize] = height;
+                heights[root.index()] = height;
                 finished.push(root);
                 continue;
             }
-            self.climb(root, limits, &mut finished, |id| heights[id as usize], &mut Vec::new()).map(|found| {
+            self.climb(root, limits, &mut finished, |id| heights[id.index()], &mut Vec::new()).map(|found| {
                 for (id, height) in found {
-                    heights[id as usize] = height;
+                    heights[id.index()] = height;
                 }
             })?;
         }
         let mut below = vec![0_u32; self.id_bound()];
         for id in finished.iter().rev() {
-            let next = below[*id as usize] + 1;
+            let next = below[id.index()] + 1;
             for parent in self.record(*id).parents() {
-                let levels = &mut below[parent as usize];
+                let levels = &mut below[parent.index()];
                 *levels = next.max(*levels);
             }
         }
         for (id, levels) in below.into_iter().enumerate() {
             if levels > 0 {
-                self.set_levels_below(id as u32, levels);
+                self.set_levels_below(EntityId::from_raw(id as u32), levels);
             }
         }
         Ok(())
@@ -89,12 +90,12 @@ impl Draft {
     ///
     /// # Errors
     /// The first fault.
-    pub(crate) fn check_changed(&mut self, changed: &[u32], limits: &Limits) -> Result<(), Fault> {
+    pub(crate) fn check_changed(&mut self, changed: &[EntityId], limits: &Limits) -> Result<(), Fault> {
         // an entity on its own costs many times what it costs among all
         if changed.len() > self.id_bound() / 8 && changed.len() > FEW {
             return self.check_hierarchy(limits);
         }
-        let mut heights: HashMap<u32, u32> = HashMap::new();
+        let mut heights: HashMap<EntityId, u32> = HashMap::new();
         for id in changed {
             if !heights.contains_key(id) {
                 let known = |id| heights.get(&id).copied().unwrap_or(NEW);
@@ -102,11 +103,11 @@ impl Draft {
                 heights.extend(found);
             }
         }
-        let mut raised: Vec<u32> = changed.to_vec();
+        let mut raised: Vec<EntityId> = changed.to_vec();
         while let Some(id) = raised.pop() {
             let entity = self.record(id);
             let next = entity.levels_below() + 1;
-            let parents: Vec<u32> =
+            let parents: Vec<EntityId> =
                 entity.parents().filter(|parent| self.record(*parent).levels_below() < next).collect();
             for parent in parents {
                 self.set_levels_below(parent, next);
@@ -125,15 +126,15 @@ impl Draft {
     /// Returns the heights of what it visited, and appends it to `finished`, parents first.
     fn climb(
         &self,
-        root: u32,
+        root: EntityId,
         limits: &Limits,
-        finished: &mut Vec<u32>,
-        known: impl Fn(u32) -> u32,
-        path: &mut Vec<(u32, Vec<u32>, u32)>,
-    ) -> Result<Vec<(u32, u32)>, Fault> {
-        let mut heights: HashMap<u32, u32> = HashMap::new();
-        let enter = |id: u32, path: &mut Vec<(u32, Vec<u32>, u32)>| {
-            let parents: Vec<u32> = self.record(id).parents().collect();
+        finished: &mut Vec<EntityId>,
+        known: impl Fn(EntityId) -> u32,
+        path: &mut Vec<(EntityId, Vec<EntityId>, u32)>,
+    ) -> Result<Vec<(EntityId, u32)>, Fault> {
+        let mut heights: HashMap<EntityId, u32> = HashMap::new();
+        let enter = |id: EntityId, path: &mut Vec<(EntityId, Vec<EntityId>, u32)>| {
+            let parents: Vec<EntityId> = self.record(id).parents().collect();
             if parents.len() > limits.max_parents {
                 return Err(Fault::TooManyParents(id, parents.len()));
             }
@@ -177,13 +178,13 @@ impl Draft {
     }
 
     /// The stored entities that have one as a direct parent.
-    pub(crate) fn children(&self, id: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn children(&self, id: EntityId) -> impl Iterator<Item = EntityId> {
         self.referrers(id).into_iter().filter(move |child| self.record(*child).parents().any(|parent| parent == id))
     }
 
     /// Everything that has `root` above it, but no more than `most`. Within a transaction there may be cycles, which end
     /// with it at the latest.
-    pub(crate) fn descendants(&self, root: u32, most: usize) -> Option<Vec<u32>> {
+    pub(crate) fn descendants(&self, root: EntityId, most: usize) -> Option<Vec<EntityId>> {
         let (mut seen, mut found, mut open) = (HashSet::from([root]), Vec::new(), vec![root]);
         while let Some(id) = open.pop() {
             for child in self.children(id) {

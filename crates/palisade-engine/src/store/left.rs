@@ -15,21 +15,22 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::record::{Entity, set_left};
-use super::{PAGE_BITS, PAGE_SLOTS, slot};
+use super::{PAGE_SLOTS, page_of, slot};
+use crate::ids::{EntityId, TypeId};
 use crate::shared::List;
 
 /// How many ids of the list a draft looks at for one that it needs. Each is looked at once for each time it was listed.
 const MOST_TRIES: usize = 64;
 
 /// For each type the ids that may be left over.
-pub(super) type Left = Arc<Vec<List<u32>>>;
+pub(super) type Left = Arc<Vec<List<EntityId>>>;
 
 /// Who besides stored entities may name ids.
 pub(crate) trait Users: fmt::Debug + Send + Sync {
     /// Whether an id was loaded.
-    fn loaded(&self, id: u32) -> bool;
+    fn loaded(&self, id: EntityId) -> bool;
     /// Whether policies or links name it.
-    fn name(&self, id: u32) -> bool;
+    fn name(&self, id: EntityId) -> bool;
 }
 
 /// What a draft knows of ids that may be left over.
@@ -39,14 +40,14 @@ pub(super) struct Reuse {
     /// Whether the draft takes ids from the list; else it lists them alone.
     takes: bool,
     /// Those of the list that this draft uses after all.
-    held: HashSet<u32>,
+    held: HashSet<EntityId>,
     /// Those that policies or links named, which this draft removes.
-    dropped: Vec<u32>,
+    dropped: Vec<EntityId>,
     /// Those that its policies name, since it was asked to note them.
-    noted: Vec<u32>,
+    noted: Vec<EntityId>,
     notes: bool,
     /// All that were noted.
-    named: HashSet<u32>,
+    named: HashSet<EntityId>,
 }
 
 impl Draft {
@@ -58,14 +59,14 @@ impl Draft {
     }
 
     /// Keeps the uid of an id as long as the draft.
-    pub(crate) fn hold(&mut self, id: u32) {
+    pub(crate) fn hold(&mut self, id: EntityId) {
         if self.reuse.is_some() && self.record(id).is_left() {
             self.reuse.iter_mut().for_each(|reuse| _ = reuse.held.insert(id));
         }
     }
 
     /// Says that a policy or link that named an id goes.
-    pub(crate) fn drop_name(&mut self, id: u32) {
+    pub(crate) fn drop_name(&mut self, id: EntityId) {
         self.reuse.iter_mut().for_each(|reuse| reuse.dropped.push(id));
     }
 
@@ -75,14 +76,14 @@ impl Draft {
     }
 
     /// The ids that were named since.
-    pub(crate) fn noted(&mut self) -> Vec<u32> {
+    pub(crate) fn noted(&mut self) -> Vec<EntityId> {
         let Some(reuse) = &mut self.reuse else { return Vec::new() };
         reuse.notes = false;
         std::mem::take(&mut reuse.noted)
     }
 
     /// An id is given out.
-    pub(super) fn note(&mut self, id: u32) {
+    pub(super) fn note(&mut self, id: EntityId) {
         self.hold(id);
         if let Some(reuse) = &mut self.reuse
             && reuse.notes
@@ -94,12 +95,12 @@ impl Draft {
     }
 
     /// An id of a type that nothing named when the draft began.
-    pub(super) fn take_left(&mut self, ty: u32) -> Option<u32> {
-        if !self.reuse.as_ref()?.takes || self.left.get(ty as usize).is_none_or(|list| list.len() == 0) {
+    pub(super) fn take_left(&mut self, ty: TypeId) -> Option<EntityId> {
+        if !self.reuse.as_ref()?.takes || self.left.get(ty.index()).is_none_or(|list| list.len() == 0) {
             return None;
         }
         for _ in 0..MOST_TRIES {
-            let id = Arc::make_mut(&mut self.left).get_mut(ty as usize)?.pop()?;
+            let id = Arc::make_mut(&mut self.left).get_mut(ty.index())?.pop()?;
             set_left(self.place(id), false);
             if self.was_unnamed(id) {
                 return Some(id);
@@ -109,13 +110,13 @@ impl Draft {
     }
 
     /// Whether nothing named an id when the draft began, and this draft has nothing to do with it.
-    fn was_unnamed(&self, id: u32) -> bool {
+    fn was_unnamed(&self, id: EntityId) -> bool {
         let Some(reuse) = &self.reuse else { return false };
-        let before = self.pages.get((id >> PAGE_BITS) as usize).map(|page| Entity::new(slot(&page.bytes, id)));
+        let before = self.pages.get(page_of(id) as usize).map(|page| Entity::new(slot(&page.bytes, id)));
         before.is_some_and(Entity::is_mere_name)
             && self.record(id).is_mere_name()
             && !reuse.held.contains(&id)
-            && self.referrers.of(id).next().is_none()
+            && self.referrers.of(id.raw()).next().is_none()
             && !reuse.users.loaded(id)
             && !reuse.users.name(id)
     }
@@ -124,23 +125,24 @@ impl Draft {
     /// refer to any more, and what policies and links do not name any more.
     pub(super) fn list_left(&mut self) {
         let (Some(reuse), Some(edits)) = (&self.reuse, &self.referring) else { return };
-        let dropped: HashSet<u32> = reuse.dropped.iter().copied().collect();
+        let dropped: HashSet<EntityId> = reuse.dropped.iter().copied().collect();
         let on_pages = self.touched.iter().flat_map(|(number, page)| {
             let names = page.records.iter().enumerate().filter(|(_, record)| Entity::new(record).is_mere_name());
-            names.map(move |(i, _)| number * PAGE_SLOTS as u32 + i as u32)
+            names.map(move |(i, _)| EntityId::from_raw(number * PAGE_SLOTS as u32 + i as u32))
         });
-        let unreferred = edits.iter().filter(|(_, added)| !**added).map(|(pair, _)| (pair >> 32) as u32);
-        let is_new = |id: &u32| {
+        let unreferred =
+            edits.iter().filter(|(_, added)| !**added).map(|(pair, _)| EntityId::from_raw((pair >> 32) as u32));
+        let is_new = |id: &EntityId| {
             let record = self.record(*id);
             let named = || reuse.named.contains(id) || reuse.users.name(*id) && !dropped.contains(id);
             record.is_mere_name() && !record.is_left() && !reuse.users.loaded(*id) && !named() && !self.is_referred(*id)
         };
-        let mut ids: Vec<u32> = on_pages.chain(unreferred).chain(dropped.iter().copied()).filter(is_new).collect();
+        let mut ids: Vec<EntityId> = on_pages.chain(unreferred).chain(dropped.iter().copied()).filter(is_new).collect();
         ids.sort_unstable();
         ids.dedup();
         // the last of the list is taken first
         for id in ids.into_iter().rev() {
-            let ty = self.type_of(id) as usize;
+            let ty = self.type_of(id).index();
             set_left(self.place(id), true);
             let lists = Arc::make_mut(&mut self.left);
             if lists.len() <= ty {
@@ -151,7 +153,7 @@ impl Draft {
     }
 
     /// Whether a stored entity refers to it.
-    fn is_referred(&self, id: u32) -> bool {
+    fn is_referred(&self, id: EntityId) -> bool {
         !self.referrers(id).is_empty()
     }
 }

@@ -34,14 +34,12 @@ pub(crate) use symbols::Symbols;
 use std::sync::Arc;
 
 use crate::broken::broken;
+use crate::ids::{EntityId, TypeId};
 use crate::model::Uid;
 
 use record::HEAD;
 use referrers::Referrers;
 use table::Table;
-
-/// Ids from here on are given out for one request only.
-pub(crate) const LOCAL: u32 = 1 << 31;
 
 const PAGE_BITS: u32 = 6;
 const PAGE_SLOTS: usize = 1 << PAGE_BITS;
@@ -50,7 +48,7 @@ const PAGE_SLOTS: usize = 1 << PAGE_BITS;
 #[derive(Debug, Clone)]
 struct Page {
     bytes: Arc<[u8]>,
-    ty: u32,
+    ty: TypeId,
 }
 
 /// All entities of one snapshot. Cloning it copies three pointers.
@@ -98,19 +96,19 @@ impl Counts {
 /// What shows records by id: a store, or a draft of one.
 pub(crate) trait Records {
     /// The record of an id, present or not.
-    fn record_of(&self, id: u32) -> Option<Entity<'_>>;
+    fn record_of(&self, id: EntityId) -> Option<Entity<'_>>;
     /// The type of an id.
-    fn type_of_id(&self, id: u32) -> u32;
+    fn type_of_id(&self, id: EntityId) -> TypeId;
     /// Names of types and attributes.
     fn names(&self) -> &Symbols;
 }
 
 impl Records for Store {
-    fn record_of(&self, id: u32) -> Option<Entity<'_>> {
+    fn record_of(&self, id: EntityId) -> Option<Entity<'_>> {
         self.record(id)
     }
 
-    fn type_of_id(&self, id: u32) -> u32 {
+    fn type_of_id(&self, id: EntityId) -> TypeId {
         self.type_of(id)
     }
 
@@ -120,11 +118,11 @@ impl Records for Store {
 }
 
 impl Records for Draft {
-    fn record_of(&self, id: u32) -> Option<Entity<'_>> {
+    fn record_of(&self, id: EntityId) -> Option<Entity<'_>> {
         Some(self.record(id))
     }
 
-    fn type_of_id(&self, id: u32) -> u32 {
+    fn type_of_id(&self, id: EntityId) -> TypeId {
         self.type_of(id)
     }
 
@@ -135,31 +133,31 @@ impl Records for Draft {
 
 impl Store {
     /// The id of an entity by the name of its type and its own, if it was ever named.
-    pub(crate) fn named(&self, type_name: &str, id: &[u8]) -> Option<u32> {
+    pub(crate) fn named(&self, type_name: &str, id: &[u8]) -> Option<EntityId> {
         self.find(self.symbols().type_id(type_name)?, id)
     }
 
     /// The same, of a uid.
-    pub(crate) fn of_uid(&self, uid: &Uid<'_>) -> Option<u32> {
+    pub(crate) fn of_uid(&self, uid: &Uid<'_>) -> Option<EntityId> {
         self.named(&uid.type_name, uid.id.as_bytes())
     }
 
     /// The id of a uid, if it was ever named.
     #[inline]
-    pub(crate) fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, ty: TypeId, id: &[u8]) -> Option<EntityId> {
         self.table.find(ty, id, |candidate| self.is(candidate, ty, id))
     }
 
     /// The same for two uids at once, whose memory accesses then overlap.
     #[inline]
-    pub(crate) fn find_two(&self, [a, b]: [(u32, &[u8]); 2]) -> [Option<u32>; 2] {
+    pub(crate) fn find_two(&self, [a, b]: [(TypeId, &[u8]); 2]) -> [Option<EntityId>; 2] {
         let guesses = [self.table.guess(a.0, a.1), self.table.guess(b.0, b.1)];
         let records = guesses.map(|guess| {
             guess.and_then(|id| {
-                self.pages.get((id >> PAGE_BITS) as usize).map(|page| (id, page.ty, Entity::new(slot(&page.bytes, id))))
+                self.pages.get(page_of(id) as usize).map(|page| (id, page.ty, Entity::new(slot(&page.bytes, id))))
             })
         });
-        let confirm = |found: Option<(u32, u32, Entity<'_>)>, (ty, id): (u32, &[u8])| match found {
+        let confirm = |found: Option<(EntityId, TypeId, Entity<'_>)>, (ty, id): (TypeId, &[u8])| match found {
             Some((guess, found, record)) if found == ty && record.id() == id => Some(guess),
             _ => self.find(ty, id),
         };
@@ -168,28 +166,28 @@ impl Store {
     }
 
     #[inline]
-    fn is(&self, candidate: u32, ty: u32, id: &[u8]) -> bool {
+    fn is(&self, candidate: EntityId, ty: TypeId, id: &[u8]) -> bool {
         self.pages
-            .get((candidate >> PAGE_BITS) as usize)
+            .get(page_of(candidate) as usize)
             .is_some_and(|page| page.ty == ty && Entity::new(slot(&page.bytes, candidate)).id() == id)
     }
 
     /// The record of an id, present or not.
     #[inline]
-    pub(crate) fn record(&self, id: u32) -> Option<Entity<'_>> {
-        self.pages.get((id >> PAGE_BITS) as usize).map(|page| Entity::new(slot(&page.bytes, id)))
+    pub(crate) fn record(&self, id: EntityId) -> Option<Entity<'_>> {
+        self.pages.get(page_of(id) as usize).map(|page| Entity::new(slot(&page.bytes, id)))
     }
 
     /// The entity of an id, if it is stored and not merely named.
     #[inline]
-    pub(crate) fn entity(&self, id: u32) -> Option<Entity<'_>> {
+    pub(crate) fn entity(&self, id: EntityId) -> Option<Entity<'_>> {
         self.record(id).filter(|entity| entity.is_present())
     }
 
     /// The type of an id.
     #[inline]
-    pub(crate) fn type_of(&self, id: u32) -> u32 {
-        match self.pages.get((id >> PAGE_BITS) as usize) {
+    pub(crate) fn type_of(&self, id: EntityId) -> TypeId {
+        match self.pages.get(page_of(id) as usize) {
             Some(page) => page.ty,
             None => broken("an id that was never given out"),
         }
@@ -202,8 +200,8 @@ impl Store {
     }
 
     /// The record of an id that a later store gave out, if this one has it too.
-    pub(crate) fn earlier(&self, id: u32) -> Option<Entity<'_>> {
-        let page = self.pages.get((id >> PAGE_BITS) as usize)?;
+    pub(crate) fn earlier(&self, id: EntityId) -> Option<Entity<'_>> {
+        let page = self.pages.get(page_of(id) as usize)?;
         // the slot may have been taken since
         let record = slot(&page.bytes, id);
         (record.len() >= HEAD).then(|| Entity::new(record))
@@ -220,37 +218,37 @@ impl Store {
     }
 
     /// The stored entities that refer to one, by a parent, an attribute or a tag, in the order of ids.
-    pub(crate) fn referrers(&self, id: u32) -> impl Iterator<Item = u32> {
-        self.referrers.of(id)
+    pub(crate) fn referrers(&self, id: EntityId) -> impl Iterator<Item = EntityId> {
+        self.referrers.of(id.raw()).map(EntityId::from_raw)
     }
 
     /// All ids with a record, stored entities and mere names.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
-        self.ids_from(0)
+    pub(crate) fn ids(&self) -> impl Iterator<Item = EntityId> {
+        self.ids_from(FIRST)
     }
 
     /// The same from an id on.
-    pub(crate) fn ids_from(&self, from: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn ids_from(&self, from: EntityId) -> impl Iterator<Item = EntityId> {
         self.ids_of_pages(from, None)
     }
 
     /// The stored entities of a type, in the order of ids. Looks at the pages of the type alone.
-    pub(crate) fn ids_of_type(&self, ty: u32) -> impl Iterator<Item = u32> {
-        self.ids_of_pages(0, Some(ty)).filter(|id| self.entity(*id).is_some())
+    pub(crate) fn ids_of_type(&self, ty: TypeId) -> impl Iterator<Item = EntityId> {
+        self.ids_of_pages(FIRST, Some(ty)).filter(|id| self.entity(*id).is_some())
     }
 
-    fn ids_of_pages(&self, from: u32, of: Option<u32>) -> impl Iterator<Item = u32> {
+    fn ids_of_pages(&self, from: EntityId, of: Option<TypeId>) -> impl Iterator<Item = EntityId> {
         let open = self.open.clone();
-        let skipped = (from >> PAGE_BITS) as usize;
+        let skipped = page_of(from) as usize;
         let pages = (skipped..self.pages.len()).filter_map(|number| Some((number, self.pages.get(number)?)));
         let pages = pages.filter(move |(_, page)| of.is_none_or(|ty| page.ty == ty));
         pages.flat_map(move |(number, page)| {
-            let taken = match open.get(page.ty as usize).copied().flatten() {
+            let taken = match open.get(page.ty.index()).copied().flatten() {
                 Some((open, taken)) if open as usize == number => taken,
                 _ => PAGE_SLOTS as u32,
             };
             let first = (number as u32) << PAGE_BITS;
-            first.max(from)..(first + taken).max(from)
+            (first.max(from.raw())..(first + taken).max(from.raw())).map(EntityId::from_raw)
         })
     }
 
@@ -262,10 +260,19 @@ impl Store {
     }
 }
 
+/// The first id of all.
+const FIRST: EntityId = EntityId::from_raw(0);
+
+/// The number of the page on which an id has its record.
+#[inline]
+fn page_of(id: EntityId) -> u32 {
+    id.raw() >> PAGE_BITS
+}
+
 /// The record of `id` in its page.
 #[inline]
-fn slot(page: &[u8], id: u32) -> &[u8] {
-    let i = id as usize & (PAGE_SLOTS - 1);
+fn slot(page: &[u8], id: EntityId) -> &[u8] {
+    let i = id.index() & (PAGE_SLOTS - 1);
     let (start, end) = (crate::value::u32_at(page, 4 * i), crate::value::u32_at(page, 4 * i + 4));
     &page[start as usize..end as usize]
 }

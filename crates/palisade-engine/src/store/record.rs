@@ -10,6 +10,7 @@
 use std::cmp::Ordering;
 
 use crate::broken::broken;
+use crate::ids::{EntityId, NameId};
 use crate::value::{Cell, Packer, Record, TooLarge, Val, cell_at, equal, u32_at, unpack};
 
 pub(super) const HEAD: usize = 16;
@@ -99,10 +100,10 @@ impl<'a> Entity<'a> {
 
     /// Its direct parents.
     #[inline]
-    pub(crate) fn parents(self) -> impl Iterator<Item = u32> + use<'a> {
+    pub(crate) fn parents(self) -> impl Iterator<Item = EntityId> + use<'a> {
         let start = HEAD + self.id_length();
         let bytes = &self.bytes[start..start + 4 * self.parent_count()];
-        bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        bytes.chunks_exact(4).map(|b| EntityId::from_raw(u32::from_le_bytes([b[0], b[1], b[2], b[3]])))
     }
 
     /// Its attributes.
@@ -144,7 +145,7 @@ impl<'a> Entity<'a> {
     /// Whether the other has the same parents, attributes and tags.
     pub(crate) fn has_content_of(self, other: Self) -> bool {
         let parents = |entity: Self| {
-            let mut parents: Vec<u32> = entity.parents().collect();
+            let mut parents: Vec<EntityId> = entity.parents().collect();
             parents.sort_unstable();
             parents.dedup();
             parents
@@ -204,9 +205,9 @@ pub(crate) struct RecordHead {
 #[derive(Debug, Default)]
 pub(crate) struct RecordParts {
     /// Direct parents, each once.
-    pub parents: Vec<u32>,
+    pub parents: Vec<EntityId>,
     /// Attributes.
-    pub attributes: Vec<(u32, Cell)>,
+    pub attributes: Vec<(NameId, Cell)>,
     /// Tags: key and value.
     pub tags: Vec<(Cell, Cell)>,
 }
@@ -263,9 +264,9 @@ impl RecordHead {
         let fixed = parts
             .parents
             .iter()
-            .flat_map(|parent| parent.to_le_bytes())
+            .flat_map(|parent| parent.raw().to_le_bytes())
             .chain((self.attributes as u32).to_le_bytes())
-            .chain(parts.attributes.iter().flat_map(|(name, _)| name.to_le_bytes()))
+            .chain(parts.attributes.iter().flat_map(|(name, _)| name.raw().to_le_bytes()))
             .chain(parts.attributes.iter().flat_map(|(_, cell)| cell.to_le_bytes()));
         for (place, byte) in packer.out[self.parents_at..].iter_mut().zip(fixed) {
             *place = byte;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::record::Entity;
+use crate::ids::EntityId;
 use crate::value::Val;
 
 /// Pairs in a leaf, at most.
@@ -36,18 +37,18 @@ pub(crate) struct Referrers {
 /// Pairs to add (true) or to remove.
 pub(crate) type Edits = BTreeMap<u64, bool>;
 
-/// The pair of an entity and one that refers to it.
+/// The pair of an entity and one that refers to it. Other sets of pairs are kept so, too: hence plain numbers.
 #[inline]
 pub(crate) fn pair(target: u32, referrer: u32) -> u64 {
     u64::from(target) << 32 | u64::from(referrer)
 }
 
 /// All that a stored entity refers to, each once, sorted. A mere name refers to nothing.
-pub(crate) fn references(entity: Entity<'_>) -> Vec<u32> {
+pub(crate) fn references(entity: Entity<'_>) -> Vec<EntityId> {
     if !entity.is_present() {
         return Vec::new();
     }
-    let mut found: Vec<u32> = entity.parents().collect();
+    let mut found: Vec<EntityId> = entity.parents().collect();
     Val::Record(entity.attributes()).entities(&mut |id| found.push(id));
     (0..entity.tag_count()).for_each(|i| entity.tag_at(i).1.entities(&mut |id| found.push(id)));
     found.sort_unstable();
@@ -78,7 +79,7 @@ impl Referrers {
         Self { nodes: top.into() }
     }
 
-    /// All that refer to an entity, sorted.
+    /// All that refer to it, sorted.
     pub(crate) fn of(&self, target: u32) -> impl Iterator<Item = u32> {
         let key = pair(target, 0);
         let first = self.nodes.partition_point(|node| node.first <= key).saturating_sub(1);
@@ -169,14 +170,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn is_what_a_plain_set_is_after_any_edits() {
-        let mut state = 7_u64;
-        let mut roll = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % n
-        };
+        let mut dice = Dice(7);
+        let mut roll = |n: u64| dice.draw(n);
         for (targets, referrers, edits, rounds) in [(3, 40, 5, 200), (5, 3_000, 40, 300), (2_000, 50, 3_000, 40)] {
             let (mut plain, mut set) = (BTreeSet::new(), Referrers::default());
             let mut before = (plain.clone(), set.clone());

@@ -13,6 +13,7 @@ use foldhash::quality::RandomState;
 
 use super::spine::Spine;
 use crate::broken::broken;
+use crate::ids::{EntityId, TypeId};
 
 const LINE_BITS: u32 = 6;
 const LINES: usize = 1 << LINE_BITS;
@@ -37,14 +38,14 @@ struct Line([u64; LINE]);
 impl Line {
     /// The first id from slot `from` on whose tag fits, and its slot.
     #[inline]
-    fn candidate(&self, tag: u64, from: usize) -> Option<(usize, u32)> {
+    fn candidate(&self, tag: u64, from: usize) -> Option<(usize, EntityId)> {
         let mut fits = 0_u32;
         for (i, slot) in self.0.iter().enumerate() {
             fits |= u32::from(slot >> 32 == tag) << i;
         }
         fits &= u32::MAX << from;
         let i = fits.trailing_zeros() as usize;
-        self.0.get(i).map(|slot| (i, *slot as u32))
+        self.0.get(i).map(|slot| (i, EntityId::from_raw(*slot as u32)))
     }
 
     #[inline]
@@ -71,7 +72,7 @@ impl Default for Table {
 
 impl Table {
     #[inline]
-    fn hash(&self, ty: u32, id: &[u8]) -> u64 {
+    fn hash(&self, ty: TypeId, id: &[u8]) -> u64 {
         hash_with(&self.state, ty, id)
     }
 
@@ -83,7 +84,7 @@ impl Table {
 
     /// The id that `is` confirms among those whose hash fits.
     #[inline]
-    pub(super) fn find(&self, ty: u32, id: &[u8], is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, ty: TypeId, id: &[u8], is: impl Fn(EntityId) -> bool) -> Option<EntityId> {
         let hash = self.hash(ty, id);
         let bucket = self.directory.get(self.entry_of(hash))?;
         let tag = tag(hash);
@@ -106,14 +107,20 @@ impl Table {
 
     /// The id that is most likely that of the uid, unconfirmed.
     #[inline]
-    pub(super) fn guess(&self, ty: u32, id: &[u8]) -> Option<u32> {
+    pub(super) fn guess(&self, ty: TypeId, id: &[u8]) -> Option<EntityId> {
         let hash = self.hash(ty, id);
         let bucket = self.directory.get(self.entry_of(hash))?;
         bucket.lines.get(hash as usize & (LINES - 1))?.candidate(tag(hash), 0).map(|(_, id)| id)
     }
 
     /// Adds a uid that [`Table::find`] does not know. `uid_of` gives the type and the id of one that is there.
-    pub(super) fn insert<'u>(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, &'u [u8])) {
+    pub(super) fn insert<'u>(
+        &mut self,
+        ty: TypeId,
+        id: &[u8],
+        new: EntityId,
+        uid_of: &dyn Fn(EntityId) -> (TypeId, &'u [u8]),
+    ) {
         let hash = self.hash(ty, id);
         while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {
             self.split(self.entry_of(hash), uid_of);
@@ -122,10 +129,16 @@ impl Table {
     }
 
     /// Takes out a uid whose id is `gone`. `uid_of` gives the type and the id of others that are there.
-    pub(super) fn remove<'u>(&mut self, ty: u32, id: &[u8], gone: u32, uid_of: &dyn Fn(u32) -> (u32, &'u [u8])) {
+    pub(super) fn remove<'u>(
+        &mut self,
+        ty: TypeId,
+        id: &[u8],
+        gone: EntityId,
+        uid_of: &dyn Fn(EntityId) -> (TypeId, &'u [u8]),
+    ) {
         let hash = self.hash(ty, id);
         let state = self.state.clone();
-        let line_of = |other: u32| {
+        let line_of = |other: EntityId| {
             let (ty, id) = uid_of(other);
             hash_with(&state, ty, id) as usize & (LINES - 1)
         };
@@ -156,7 +169,7 @@ impl Table {
         }
     }
 
-    fn split<'u>(&mut self, entry: usize, uid_of: &dyn Fn(u32) -> (u32, &'u [u8])) {
+    fn split<'u>(&mut self, entry: usize, uid_of: &dyn Fn(EntityId) -> (TypeId, &'u [u8])) {
         let Some(old) = self.directory.get(entry).cloned() else { broken("a hash beyond the directory") };
         if old.depth == self.depth {
             let doubled: Vec<_> = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
@@ -168,7 +181,7 @@ impl Table {
         let empty = Bucket { depth, used: 0, lines: [Line::default(); LINES] };
         let mut halves = [empty.clone(), empty];
         for slot in old.lines.iter().flat_map(|line| line.0).filter(|slot| *slot != 0) {
-            let id = slot as u32;
+            let id = EntityId::from_raw(slot as u32);
             let (ty, text) = uid_of(id);
             let hash = self.hash(ty, text);
             let half = (hash >> (64 - depth) & 1) as usize;
@@ -195,9 +208,9 @@ impl Table {
 }
 
 #[inline]
-fn hash_with(state: &RandomState, ty: u32, id: &[u8]) -> u64 {
+fn hash_with(state: &RandomState, ty: TypeId, id: &[u8]) -> u64 {
     let mut hasher = state.build_hasher();
-    hasher.write_u32(ty);
+    hasher.write_u32(ty.raw());
     hasher.write(id);
     hasher.finish()
 }
@@ -209,12 +222,12 @@ fn tag(hash: u64) -> u64 {
 }
 
 impl Bucket {
-    fn put(&mut self, hash: u64, id: u32) {
+    fn put(&mut self, hash: u64, id: EntityId) {
         let mut line = hash as usize & (LINES - 1);
         // never full: it is split before
         loop {
             if let Some(slot) = self.lines[line].0.iter_mut().find(|slot| **slot == 0) {
-                *slot = tag(hash) << 32 | u64::from(id);
+                *slot = tag(hash) << 32 | u64::from(id.raw());
                 self.used += 1;
                 return;
             }
@@ -223,9 +236,9 @@ impl Bucket {
     }
 
     /// Takes out an id. `line_of` gives the line at which the search for another begins.
-    fn take(&mut self, hash: u64, gone: u32, line_of: &dyn Fn(u32) -> usize) {
+    fn take(&mut self, hash: u64, gone: EntityId, line_of: &dyn Fn(EntityId) -> usize) {
         let mut hole = hash as usize & (LINES - 1);
-        let slot = tag(hash) << 32 | u64::from(gone);
+        let slot = tag(hash) << 32 | u64::from(gone.raw());
         let mut was_full;
         loop {
             let line = &mut self.lines[hole];
@@ -249,7 +262,9 @@ impl Bucket {
             }
             let behind = |at: usize| at.wrapping_sub(hole) & (LINES - 1);
             was_full = self.lines[line].is_full();
-            let strays = |known: &u64| *known != 0 && !(1..=behind(line)).contains(&behind(line_of(*known as u32)));
+            let strays = |known: &u64| {
+                *known != 0 && !(1..=behind(line)).contains(&behind(line_of(EntityId::from_raw(*known as u32))))
+            };
             let Some(place) = self.lines[line].0.iter().position(strays) else { continue };
             let stray = std::mem::take(&mut self.lines[line].0[place]);
             if let Some(free) = self.lines[hole].0.iter_mut().find(|known| **known == 0) {
@@ -263,24 +278,25 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::dice::Dice;
 
     #[test]
     fn finds_what_was_inserted_in_every_copy() {
         let mut table = Table::default();
         let names: Vec<String> = (0..20_000).map(|id| format!("entity-{id}")).collect();
-        let uid = |id: u32| (id % 3, names[id as usize].as_bytes());
+        let uid = |id: EntityId| (TypeId::from_raw(id.raw() % 3), names[id.index()].as_bytes());
         let mut copies = Vec::new();
-        for id in 0..20_000 {
-            if id % 5_000 == 0 {
+        for id in (0..20_000).map(EntityId::from_raw) {
+            if id.raw() % 5_000 == 0 {
                 copies.push((id, table.clone()));
             }
             let (ty, text) = uid(id);
             assert_eq!(table.find(ty, text, |found| uid(found) == (ty, text)), None);
             table.insert(ty, text, id, &uid);
         }
-        copies.push((20_000, table));
+        copies.push((EntityId::from_raw(20_000), table));
         for (known, table) in copies {
-            for id in (0..20_000).step_by(7) {
+            for id in (0..20_000).step_by(7).map(EntityId::from_raw) {
                 let (ty, text) = uid(id);
                 let found = table.find(ty, text, |found| uid(found) == (ty, text));
                 assert_eq!(found, (id < known).then_some(id));
@@ -290,16 +306,15 @@ mod tests {
     #[test]
     fn what_is_taken_out_is_gone_and_the_others_are_found() {
         let names: Vec<String> = (0..6_000).map(|id| format!("entity-{id}")).collect();
-        let uid = |id: u32| (id % 3, names[id as usize].as_bytes());
-        let find = |table: &Table, id: u32| {
+        let uid = |id: EntityId| (TypeId::from_raw(id.raw() % 3), names[id.index()].as_bytes());
+        let find = |table: &Table, id: EntityId| {
             let (ty, text) = uid(id);
             table.find(ty, text, |found| found == id)
         };
         let mut table = Table::default();
-        let (mut there, mut state, mut copies) = (std::collections::BTreeSet::new(), 9_u64, Vec::new());
+        let (mut there, mut dice, mut copies) = (std::collections::BTreeSet::new(), Dice(9), Vec::new());
         for round in 0..60_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let id = (state >> 33) as u32 % 6_000;
+            let id = EntityId::from_raw(dice.draw(6_000) as u32);
             let (ty, text) = uid(id);
             if there.remove(&id) {
                 table.remove(ty, text, id, &uid);
@@ -316,7 +331,7 @@ mod tests {
             let mut buckets: Vec<&Arc<Bucket>> = table.directory.iter().collect();
             buckets.dedup_by(|one, other| Arc::ptr_eq(one, other));
             assert_eq!(buckets.iter().map(|bucket| bucket.used as usize).sum::<usize>(), there.len());
-            for id in 0..6_000 {
+            for id in (0..6_000).map(EntityId::from_raw) {
                 assert_eq!(find(&table, id), there.contains(&id).then_some(id));
             }
         }

@@ -9,6 +9,7 @@ mod rules;
 use std::collections::BTreeSet;
 
 use crate::export;
+use crate::ids::EntityId;
 use crate::model::{Dangling, Diagnostic, Edit, Refused, Revision, Tally, Transaction, Value};
 use crate::store::Store;
 use crate::tests::support::{build, bundle};
@@ -81,19 +82,19 @@ pub(crate) fn stored(state: &Snapshot) -> BTreeSet<String> {
 /// Who refers to whom, as the store knows it and as its records say.
 pub(crate) fn check_referrers(store: &Store) {
     for target in store.ids() {
-        let refers = |id: &u32| {
+        let refers = |id: &EntityId| {
             store.entity(*id).is_some_and(|entity| {
                 let mut found = entity.parents().any(|parent| parent == target);
-                let mut look = |id: u32| found |= id == target;
+                let mut look = |id: EntityId| found |= id == target;
                 crate::value::Val::Record(entity.attributes()).entities(&mut look);
                 (0..entity.tag_count()).for_each(|i| entity.tag_at(i).1.entities(&mut look));
                 found
             })
         };
-        let expected: Vec<u32> = store.ids().filter(refers).collect();
+        let expected: Vec<EntityId> = store.ids().filter(refers).collect();
         let mut expected = expected;
         expected.sort_unstable();
-        let known: Vec<u32> = store.referrers(target).collect();
+        let known: Vec<EntityId> = store.referrers(target).collect();
         assert_eq!(known, expected, "who refers to {}", export::uid_of(store, target));
     }
 }
@@ -147,6 +148,9 @@ fn what_changes_nothing_for_its_name_is_said() {
                 "/changes/0/update/remove_parents/0: `User::\"a\"` has no parent `Org::\"zz\"`, so removing it changed nothing",
             ],
         ),
+        // the id is that of one of the other kind
+        (r#"[{"revert_policy":"grant"}]"#, vec!["there is no policy `grant`, so this changed nothing"]),
+        (r#"[{"revert_link":"granted"}]"#, vec!["there is no link `granted`, so this changed nothing"]),
         // what was there, and what the same transaction brings
         (r#"[{"delete_link":"grant"}]"#, vec![]),
         (
@@ -395,7 +399,7 @@ fn references_at_what_is_deleted_are_dealt_with_as_asked() {
                 let found: Vec<String> =
                     stored(&done.snapshot).iter().map(|text| text.split(" [").next().unwrap().to_owned()).collect();
                 assert_eq!(found.join(" "), left, "{text} {dangling:?}");
-                let leads_nowhere = |id: &u32| {
+                let leads_nowhere = |id: &EntityId| {
                     let is_enum = export::uid_of(&done.snapshot.store, *id).type_name == "Role";
                     !is_enum
                         && done.snapshot.store.entity(*id).is_none()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Bundle, Dangling, DataRule, Diagnostic, Document, ForEach, Refused, Revision, SchemaText, Value};
 use crate::tests::changes::transact;
+use crate::tests::dice::Dice;
 use crate::{EngineSettings, Snapshot, check, on_big_stack};
 
 const SCHEMA: &str = r#"
@@ -268,11 +269,8 @@ fn each_parent_is_asked_about() {
 fn a_change_is_judged_as_a_load_is() {
     let (mut refused, mut taken) = (0, 0);
     for seed in 0..100_u64 {
-        let mut dice = seed;
-        let mut roll = |n: usize| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((dice >> 33) % n as u64) as usize
-        };
+        let mut dice = Dice(seed);
+        let mut roll = |n: usize| dice.roll(n);
         let rules = match seed {
             0..40 => [TENANT, BELOW, ROOT, LEVEL],
             40..60 => [TENANT, HOME, ROOT, LEVEL],

@@ -6,6 +6,7 @@ mod corpus;
 mod data_rules;
 mod depth;
 mod derived;
+pub(crate) mod dice;
 mod lints;
 mod operators;
 mod places;

@@ -2,6 +2,7 @@
 
 use super::support::{Both, build, bundle, lenient};
 use crate::Semantics;
+use crate::tests::dice::Dice;
 
 /// Operands of every kind, some equal in other words, some at the edges.
 const OPERANDS: &[&str] = &[
@@ -202,14 +203,7 @@ fn two_operands() {
 }
 
 /// A small generator, so that failures come back.
-struct Dice(u64);
-
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % sides
-    }
-
     fn expression(&mut self, depth: usize) -> String {
         if depth == 0 || self.roll(6) == 0 {
             return format!("({})", OPERANDS[self.roll(OPERANDS.len())]);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::support::{Both, NOW, build, bundle, lenient};
 use crate::model::{AccessRequest, Edit, Revision, Uid, Value};
+use crate::tests::dice::Dice;
 use crate::{Semantics, Snapshot};
 
 const POLICIES: &str = r#"
@@ -17,31 +18,23 @@ const POLICIES: &str = r#"
 
 const NEXT: Revision = Revision { incarnation: 1, counter: 2 };
 
-/// A small generator, so that failures come back.
-struct Dice(u64);
-
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
     fn entity(&mut self, id: u64) -> String {
         // parents have larger ids: no cycle
         let parents: Vec<String> =
-            (0..self.roll(4)).map(|_| format!(r#"{{"type": "G", "id": "{}"}}"#, id + 1 + self.roll(6))).collect();
+            (0..self.draw(4)).map(|_| format!(r#"{{"type": "G", "id": "{}"}}"#, id + 1 + self.draw(6))).collect();
         let mut attributes = vec![];
-        if self.roll(3) > 0 {
-            attributes.push(format!(r#""n": {}"#, self.roll(6)));
+        if self.draw(3) > 0 {
+            attributes.push(format!(r#""n": {}"#, self.draw(6)));
         }
-        let links: Vec<String> = (0..self.roll(3))
-            .map(|_| format!(r#"{{"__entity": {{"type": "G", "id": "{}"}}}}"#, self.roll(40)))
+        let links: Vec<String> = (0..self.draw(3))
+            .map(|_| format!(r#"{{"__entity": {{"type": "G", "id": "{}"}}}}"#, self.draw(40)))
             .collect();
-        if self.roll(3) > 0 {
+        if self.draw(3) > 0 {
             attributes.push(format!(r#""links": [{}]"#, links.join(",")));
         }
         let tags =
-            if self.roll(2) == 0 { format!(r#","tags": {{"t": [{}]}}"#, links.join(",")) } else { String::new() };
+            if self.draw(2) == 0 { format!(r#","tags": {{"t": [{}]}}"#, links.join(",")) } else { String::new() };
         format!(
             r#"{{"uid": {{"type": "G", "id": "{id}"}}, "parents": [{}], "attrs": {{{}}}{tags}}}"#,
             parents.join(","),
@@ -67,7 +60,7 @@ fn round_trip(snapshot: &Snapshot, policies: &str) -> Both {
 fn same_answers(changed: &Snapshot, afresh: &Both, dice: &mut Dice) {
     assert_eq!(changed.entity_count(), afresh.compiled.entity_count());
     for _ in 0..40 {
-        let request = AccessRequest::new(uid(dice.roll(45)), Uid::new("Action", "a").unwrap(), uid(dice.roll(45)));
+        let request = AccessRequest::new(uid(dice.draw(45)), Uid::new("Action", "a").unwrap(), uid(dice.draw(45)));
         let mut ours = changed.decide(&request, NOW).unwrap();
         let theirs = afresh.decide(&request).unwrap();
         ours.revision = theirs.revision;
@@ -91,9 +84,9 @@ fn random_changes_lead_where_building_afresh_does() {
         let mut current = first.compiled.apply(&[], NEXT).unwrap();
         for _ in 0..6 {
             let mut changes = Vec::new();
-            for _ in 0..1 + dice.roll(5) {
-                let id = dice.roll(40);
-                if dice.roll(3) == 0 {
+            for _ in 0..1 + dice.draw(5) {
+                let id = dice.draw(40);
+                if dice.draw(3) == 0 {
                     model.remove(&id);
                     changes.push(Edit::Delete(uid(id)));
                 } else {

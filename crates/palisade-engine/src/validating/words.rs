@@ -12,8 +12,8 @@ use cedar_policy_core::validator::{ValidationError, ValidationWarning};
 use crate::diagnose;
 use crate::misfit::shape::listed;
 use crate::model::{Diagnostic, Uid, closest};
-use crate::policies::Site;
 use crate::schema::{Members, SchemaModel, Type};
+use crate::site::Site;
 
 /// The rule of findings about a policy that fits no action. Cedar only warns of it, and strict loading refuses it.
 pub(crate) const IMPOSSIBLE_ACTION: &str = "impossible_action";

@@ -15,10 +15,12 @@ use super::stage::Deciding;
 use super::{Made, Mutant, MutantSort, Mutants, Standing};
 use crate::derived::Declared;
 use crate::export;
+use crate::ids::{DeclarationIx, EntityId, LinkIx};
 use crate::model::explanation::{Effect, Place};
 use crate::model::{Link, LinkDeclaration, PolicyId, Uid, Written};
-use crate::policies::{self, Kind, Parsing};
+use crate::policies::{self, Parsing};
 use crate::schema::{SchemaModel, Type};
+use crate::site::Kind;
 use crate::snapshot::Snapshot;
 use crate::store::Draft;
 use crate::validating::Validating;
@@ -33,9 +35,9 @@ const MOST_PATHS: usize = 2;
 #[derive(Debug)]
 pub(super) enum Exchange {
     /// A link that is written out: its number, and what it is instead.
-    Link(u32, Option<Link>),
+    Link(LinkIx, Option<Link>),
     /// A declaration: its number, and what it is instead.
-    Declaration(u32, Option<Box<LinkDeclaration>>),
+    Declaration(DeclarationIx, Option<Box<LinkDeclaration>>),
 }
 
 /// What a mutant is in one state.
@@ -53,7 +55,7 @@ impl Mutants {
         let templates = Templates::of(snapshot);
         for (number, linked) in policies.links.iter().enumerate() {
             let link = &linked.link;
-            let (id, number) = (PolicyId::from(link.link_id.as_str()), number as u32);
+            let (id, number) = (PolicyId::from(link.link_id.as_str()), LinkIx::from_raw(number as u32));
             let mut others: Vec<(MutantSort, String, Option<Link>)> =
                 vec![(MutantSort::Removed, "the link removed".to_owned(), None)];
             if let Some(template) = templates.next(&link.template_id) {
@@ -81,7 +83,7 @@ impl Mutants {
             let policy = PolicyId::from(format!("each {}: {}{id}", declaration.each, declaration.template).as_str());
             let effect = templates.effect(&declaration.template);
             for (sort, name, other) in others(declaration, &templates, snapshot.core.schema.as_deref()) {
-                let made = Exchange::Declaration(number as u32, other.map(Box::new));
+                let made = Exchange::Declaration(DeclarationIx::from_raw(number as u32), other.map(Box::new));
                 self.push(snapshot, &policy, effect, declaration.written.as_ref(), (sort, name), made);
             }
         }
@@ -161,7 +163,7 @@ fn others_of(snapshot: &Snapshot, entity: &str) -> Vec<String> {
     let above = own.and_then(|own| store.entity(own)).into_iter().flat_map(|stored| stored.parents());
     found.extend(above.filter(|id| store.type_of(*id) == ty).take(1));
     let stored = store.ids().filter(|id| store.type_of(*id) == ty && store.entity(*id).is_some());
-    let all: Vec<u32> = stored.take(MOST_LOOKED_AT).collect();
+    let all: Vec<EntityId> = stored.take(MOST_LOOKED_AT).collect();
     let at = all.iter().position(|id| Some(*id) == own).map_or(0, |at| at + 1);
     let next = all.iter().cycle().skip(at).take(all.len()).find(|id| Some(**id) != own && !found.contains(id));
     found.extend(next.copied());
@@ -245,7 +247,7 @@ impl Exchange {
                 if let Some(problem) = problems.into_iter().next() {
                     return Err(problem.message);
                 }
-                let Some(checked) = declared.get(0) else { return Ok(found) };
+                let [checked] = declared.list() else { return Ok(found) };
                 let ty = draft.type_id(&declaration.each);
                 for id in store.ids().filter(|id| store.type_of(*id) == ty) {
                     let grants = declared.grants(store, ty, id).map_err(|fault| declared.explain(fault, store))?;
@@ -274,7 +276,7 @@ impl Exchange {
         let policies = &snapshot.core.policies;
         let was: BTreeSet<PolicyId> = match self {
             Self::Link(number, _) => {
-                let linked = policies.links.get(*number as usize);
+                let linked = policies.links.get(number.index());
                 linked.map(|linked| linked.link.link_id.as_str().into()).into_iter().collect()
             }
             Self::Declaration(number, _) => {

@@ -17,8 +17,8 @@ use super::super::scene::{Gave, Scene};
 use super::stage::Stage;
 use super::trial::{State, Trial, is_same};
 use super::{Made, Mutants};
+use crate::cedar;
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, Uid, Value};
-use crate::policies;
 use crate::reference;
 use crate::snapshot::{GoOn, Snapshot};
 
@@ -105,7 +105,7 @@ impl Mutants {
         go_on: GoOn<'_>,
         tell: &mut dyn FnMut(usize, Searched),
     ) {
-        let uids: Vec<Option<EntityUid>> = pool.entities.iter().map(|uid| policies::entity_uid(uid).ok()).collect();
+        let uids: Vec<Option<EntityUid>> = pool.entities.iter().map(|uid| cedar::entity_uid(uid).ok()).collect();
         let blocks = blocks(stage.snapshot, pool, now);
         for at in of {
             if !go_on() {

@@ -14,7 +14,8 @@ use super::links::Swap;
 use super::{Made, Mutants, Standing};
 use crate::compiled;
 use crate::model::{AccessRequest, PolicyId, RequestError};
-use crate::policies::{Kind, Parsing};
+use crate::policies::Parsing;
+use crate::site::Kind;
 use crate::snapshot::Snapshot;
 
 /// Up to so many entities are kept as Cedar's own beside ours: then a request costs the least.
@@ -63,7 +64,7 @@ impl Mutants {
             let text = match site.kind {
                 Kind::Template => continue,
                 Kind::Static => id.clone(),
-                Kind::Link(number) => match policies.links.get(number as usize) {
+                Kind::Link(number) => match policies.links.get(number.index()) {
                     Some(linked) => linked.template(),
                     None => continue,
                 },

@@ -1,7 +1,8 @@
 //! What was built beside the state that served becomes what it would be if it were built upon what serves now.
 
-use super::random::{Dice, TEMPLATE, World};
+use super::random::{TEMPLATE, World};
 use super::*;
+use crate::tests::dice::Dice;
 use crate::{Footprint, Thing, Word};
 
 fn built(world: &World) -> Option<Snapshot> {

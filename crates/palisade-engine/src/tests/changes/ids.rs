@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::random::{Dice, TEMPLATE, World};
+use super::random::{TEMPLATE, World};
 use super::*;
 use crate::model::{AccessRequest, Decision};
+use crate::tests::dice::Dice;
 use crate::tests::support::NOW;
 use crate::{Footprint, Thing};
 

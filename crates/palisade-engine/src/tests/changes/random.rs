@@ -4,17 +4,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::{AccessRequest, Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, SchemaText};
+use crate::tests::dice::Dice;
 use crate::tests::support::NOW;
 use crate::{Thing, Told, Word};
 
-pub(super) struct Dice(pub(super) u64);
-
 impl Dice {
-    pub(super) fn roll(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % n as u64) as usize
-    }
-
     fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
         all[self.roll(all.len())]
     }

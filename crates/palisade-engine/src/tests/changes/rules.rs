@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::random::Dice;
 use super::*;
 use crate::model::{AccessRequest, Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, SchemaText};
+use crate::tests::dice::Dice;
 use crate::tests::support::NOW;
 
 const SCHEMA: &str = r#"

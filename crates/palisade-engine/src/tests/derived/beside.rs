@@ -1,9 +1,10 @@
 //! Links that data make, where a load or a large transaction was built beside changes that went on.
 
-use super::random::{Dice, World, as_text, check_grants, fresh, listed, same_answers};
+use super::random::{World, as_text, check_grants, fresh, listed, same_answers};
 use super::*;
 use crate::model::Transaction;
 use crate::tests::changes::{edits, stored};
+use crate::tests::dice::Dice;
 use crate::{Footprint, Thing};
 
 const SETTINGS: fn() -> EngineSettings = EngineSettings::default;

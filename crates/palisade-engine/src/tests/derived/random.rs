@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::derived::{Filed, Kind, List, MadeLink, NONE};
+use crate::derived::{Filed, Kind, List, MadeLink};
+use crate::ids::{DeclarationIx, EntityId, TemplateIx};
 use crate::model::Link;
 use crate::tests::changes::{check_referrers, stored};
+use crate::tests::dice::Dice;
 use crate::{EngineKind, KeptTrees};
 
 const DECLARED: [&str; 4] = [
@@ -39,14 +41,7 @@ pub(super) struct World {
     templates: BTreeMap<&'static str, &'static str>,
 }
 
-pub(super) struct Dice(pub u64);
-
 impl Dice {
-    pub(super) fn roll(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % n as u64) as usize
-    }
-
     fn maybe(&mut self, n: usize) -> Option<usize> {
         (self.roll(4) > 0).then(|| self.roll(n))
     }
@@ -242,11 +237,11 @@ pub(super) fn check_grants(state: &Snapshot) {
     let kept = sorted(&mut state.all_made());
     assert_eq!(kept, sorted(&mut state.made_again()));
     assert_eq!(state.grants.len(), kept.len());
-    let mut uses: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    let mut uses: BTreeMap<(DeclarationIx, TemplateIx), usize> = BTreeMap::new();
     for made in state.all_made() {
         *uses.entry((made.grant.declaration, made.template)).or_default() += 1;
         let [principal, resource] = made.grant.slots;
-        if principal != NONE && resource != NONE {
+        if principal != EntityId::NONE && resource != EntityId::NONE {
             let others = state.grants.filed(Kind::BothByResource, resource).into_iter().flat_map(List::iter);
             let same =
                 |filed: &&Filed| (filed.entity, filed.declaration) == (made.grant.entity, made.grant.declaration);

@@ -32,10 +32,10 @@ fn other_entities(bundle: &Bundle) -> Bundle {
 fn mutated(bundle: &Bundle, exchange: &Exchange) -> Bundle {
     let mut bundle = bundle.clone();
     match exchange {
-        Exchange::Link(number, None) => drop(bundle.links.remove(*number as usize)),
-        Exchange::Link(number, Some(link)) => bundle.links[*number as usize] = link.clone(),
-        Exchange::Declaration(number, None) => drop(bundle.for_each.links.remove(*number as usize)),
-        Exchange::Declaration(number, Some(other)) => bundle.for_each.links[*number as usize] = (**other).clone(),
+        Exchange::Link(number, None) => drop(bundle.links.remove(number.index())),
+        Exchange::Link(number, Some(link)) => bundle.links[number.index()] = link.clone(),
+        Exchange::Declaration(number, None) => drop(bundle.for_each.links.remove(number.index())),
+        Exchange::Declaration(number, Some(other)) => bundle.for_each.links[number.index()] = (**other).clone(),
     }
     bundle
 }

@@ -8,25 +8,30 @@ use cedar_policy_core::ast::{
     PrincipalOrResourceConstraint as Constraint, SlotId, Template,
 };
 
-use super::{MAX_LISTED, MAX_NAMES};
 use crate::model::{Diagnostic, Link, PolicyId};
-use crate::policies::Site;
+use crate::site::Site;
+
+/// How many names are kept of each kind. What comes after them is counted.
+pub(crate) const MAX_NAMES: usize = 100_000;
+
+/// How many policies that allow everything are kept. What comes after them is counted.
+const MAX_KEPT: usize = 25;
 
 /// Where a policy names something.
 #[derive(Debug, Clone)]
-pub(super) struct Spot {
+pub(crate) struct Spot {
     origin: Arc<str>,
     text: Option<(Arc<str>, usize)>,
     line: Option<usize>,
     /// The policy or link.
-    pub(super) policy: String,
+    pub(crate) policy: String,
 }
 
 /// What is named at the first place, and by how many policies.
 #[derive(Debug)]
-pub(super) struct Mention {
-    pub(super) spot: Spot,
-    pub(super) policies: usize,
+pub(crate) struct Mention {
+    pub(crate) spot: Spot,
+    pub(crate) policies: usize,
     /// The last of them, so that one that names it twice is counted once.
     last: String,
 }
@@ -35,18 +40,18 @@ pub(super) struct Mention {
 #[derive(Debug, Default)]
 pub(crate) struct Named {
     /// Every entity but actions.
-    pub(super) entities: HashMap<EntityUID, Mention>,
+    pub(crate) entities: HashMap<EntityUID, Mention>,
     /// Names that were not kept.
-    pub(super) more: usize,
+    pub(crate) more: usize,
     /// What policies can only be about: their scope says `==`.
-    pub(super) only: Vec<(EntityUID, Spot)>,
+    pub(crate) only: Vec<(EntityUID, Spot)>,
     /// Policies that allow everything: the first ones, and how many more there are.
-    pub(super) everything: (Vec<Spot>, usize),
+    pub(crate) everything: (Vec<Spot>, usize),
     /// Actions that scopes name, and whether some scope is of any action.
-    pub(super) scoped: HashSet<EntityUID>,
-    pub(super) any: bool,
+    pub(crate) scoped: HashSet<EntityUID>,
+    pub(crate) any: bool,
     /// Actions that policies name anywhere.
-    pub(super) actions: HashSet<EntityUID>,
+    pub(crate) actions: HashSet<EntityUID>,
 }
 
 impl Spot {
@@ -69,12 +74,12 @@ impl Spot {
     }
 
     /// What to sort by: the order of the texts.
-    pub(super) fn order(&self) -> (Arc<str>, usize, Option<usize>) {
+    pub(crate) fn order(&self) -> (Arc<str>, usize, Option<usize>) {
         (self.origin.clone(), self.text.as_ref().map_or(0, |(_, at)| *at), self.line)
     }
 
     /// A finding there.
-    pub(super) fn finding(&self, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn finding(&self, message: impl Into<String>) -> Diagnostic {
         let found = Diagnostic::error(&*self.origin, message).policy(&self.policy);
         match &self.text {
             Some((text, at)) => found.at(text, *at),
@@ -117,7 +122,7 @@ impl Named {
             && scopes.iter().all(|scope| matches!(scope, Constraint::Any));
         if is_permit && is_bare {
             let (first, more) = &mut self.everything;
-            if first.len() < MAX_LISTED { first.push(spot(None)) } else { *more += 1 }
+            if first.len() < MAX_KEPT { first.push(spot(None)) } else { *more += 1 }
         }
     }
 
