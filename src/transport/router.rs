@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use crate::telemetry::{Listener, Transport, fresh_id};
 use crate::transport::changes::Takes;
 use crate::transport::conn::Open;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::present::Present;
@@ -53,6 +54,21 @@ enum Action {
     Live,
     Ready,
     Metrics,
+}
+
+impl Action {
+    /// Where a name may belong that stands in the query, of what has no query.
+    fn without_query(self) -> Option<Place> {
+        Some(match self {
+            Self::IsAuthorized => Place::Check,
+            Self::Batch => Place::Batch,
+            Self::Explain => Place::Explain,
+            Self::PutBundle => Place::Bundle,
+            Self::Validate => Place::Validate,
+            Self::GetBundle | Self::Status | Self::Coverage | Self::Entity => Place::Other,
+            _ => return None,
+        })
+    }
 }
 
 /// What an endpoint for decisions is asked for.
@@ -216,6 +232,9 @@ async fn route(services: &Arc<Services>, listener: Listener, exchange: &mut Exch
     let endpoint = find(listener, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;
+    }
+    if let Some(place) = endpoint.action.without_query() {
+        elsewhere::check_query(place, exchange.head.uri.query())?;
     }
     match endpoint.action {
         Action::IsAuthorized => native::is_authorized(services, exchange).await,
