@@ -19,7 +19,7 @@ use crate::transport::single::Kind;
 use crate::transport::{
     Services, admin, authzen, changes, coverage, entities, explain, gateway, native, ops, single, span, target, watch,
 };
-use palisade_engine::model::Revision;
+use palisade_engine::model::{Revision, hint};
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,6 +289,9 @@ fn find(listener: Listener, method: &Method, path: &str) -> Result<&'static Endp
         problem.detail.push_str("; the admin listener has it");
     } else if elsewhere.is_some() {
         problem.detail.push_str("; the decision listener has it");
+    } else {
+        let known = ENDPOINTS.iter().filter(|endpoint| endpoint.listeners.contains(&listener));
+        problem.detail.push_str(&hint(path, known.map(|endpoint| endpoint.path)));
     }
     Err(problem)
 }

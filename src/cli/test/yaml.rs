@@ -77,7 +77,7 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
         let line = Some(fault.line.unwrap_or(line));
         Case { name: name.to_owned(), line, why: None, check: Err(fault) }
     };
-    cases.extend(faults.into_iter().map(|fault| broken("(the file)", 1, fault)));
+    cases.extend(faults.into_iter().map(|fault| broken("(file)", 1, fault)));
     for (test, expanded) in &expanded {
         let each: &[Node] = match expanded {
             Ok(Some(each)) => each,

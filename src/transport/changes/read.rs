@@ -414,7 +414,7 @@ mod tests {
             (
                 r#"{"changes":[1,{"delete":"x"},{"expect":{}}]}"#,
                 "invalid_member",
-                &["/changes/0", "/changes/1/delete", "/changes/2/expect/uid"],
+                &["/changes/0", "/changes/1/delete", "/changes/2/expect/uid", "/changes/2/expect/equals"],
             ),
             (r#"{"changes":[{"upsert":{"a":1,"a":2}}]}"#, "malformed_json", &["/changes/0"]),
             (r#"{"changes":[{"put_policy":{"id":"","text":""}}]}"#, "invalid_member", &["/changes/0/put_policy/id"]),
