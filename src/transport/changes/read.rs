@@ -344,7 +344,7 @@ fn no_json(line: &[u8], error: &serde_json::Error) -> String {
     format!("the line is not a change in JSON: {} (column {})", in_words(said), error.column())
 }
 
-/// Why a line of JSON is none of changes, where it is the whole of a body in another form.
+/// Why a line of JSON is no change, where it is the whole of a body in another form.
 fn no_line(value: &Value<'_>) -> Option<&'static str> {
     match value {
         Value::Array(_) => Some("a line is one change, not an array of changes: write each on a line of its own"),

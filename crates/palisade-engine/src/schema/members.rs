@@ -128,7 +128,7 @@ impl Walk {
         });
     }
 
-    /// The members of an object; what is none is an empty one from now on.
+    /// The members of an object; anything else is an empty one from now on.
     fn object<'v>(&mut self, value: &'v mut Value, what: &str) -> Option<&'v mut Map<String, Value>> {
         if !value.is_object() {
             self.fault(format!("{what} must be an object, not {}", kind(value)), None);
@@ -137,7 +137,7 @@ impl Walk {
         value.as_object_mut()
     }
 
-    /// The elements of an array; what is none is an empty one from now on.
+    /// The elements of an array; anything else is an empty one from now on.
     fn array<'v>(&mut self, value: &'v mut Value, what: &str, example: &str) -> Option<&'v mut Vec<Value>> {
         if !value.is_array() {
             let help = Some(format!("write `{example}`"));
@@ -168,7 +168,7 @@ impl Walk {
         });
     }
 
-    /// Takes out members whose names are none.
+    /// Takes out members whose names are not valid.
     fn names_of(&mut self, members: &mut Map<String, Value>, what: &str, is_name: impl Fn(&str) -> bool) {
         let wrong: Vec<String> = members.keys().filter(|name| !is_name(name)).cloned().collect();
         for name in wrong {

@@ -9,7 +9,7 @@ use crate::guard::{Word, words};
 const ENDS: [&str; 5] = ["in", "enum", "tags", "appliesTo", "attributes"];
 
 /// The names that declarations in Cedar's form may declare, whatever is wrong with them. What only stands among members, or
-/// behind `in`, is none of them: it is declared elsewhere, or nowhere.
+/// behind `in`, is left out: it is declared elsewhere, or nowhere.
 pub(super) fn names(text: &str) -> HashSet<String> {
     let mut names = HashSet::new();
     // where a bracket is missing it is not known what stands in it
