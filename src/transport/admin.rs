@@ -13,6 +13,7 @@ use crate::transport::Services;
 use crate::transport::aside;
 use crate::transport::bundle::{Unreadable, found, read_bundle};
 use crate::transport::changes;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::idempotency::{BodyHash, REPLAYED};
 use crate::transport::respond::{self, Answer, Problem};
@@ -27,6 +28,7 @@ use serde::{Serialize, Serializer};
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
+    elsewhere::check_headers(Place::Bundle, exchange.headers())?;
     let hash = BodyHash::of(exchange)?;
     let body = exchange.read(services.admin_body()).await?;
     let limits = services.limits.clone();

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::transport::elsewhere;
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
 use palisade_engine::Limits;
@@ -146,7 +147,8 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
                 let message = format!(
                     "unknown member `{other}`; a bundle has policies, schema, entities, links, rules, routes{near}"
                 );
-                read.push(RequestError::new("unknown_member", pointer(other), message));
+                let fault = RequestError::new("unknown_member", pointer(other), message);
+                read.push(elsewhere::said(elsewhere::Place::Bundle, fault));
             }
         }
     }

@@ -14,12 +14,13 @@ use serde_json::json;
 use crate::state::{Named, Origin, Sent};
 use crate::transport::Services;
 use crate::transport::aside;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::{Exchange, JSON, NDJSON};
 use crate::transport::idempotency::{BodyHash, REPLAYED};
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::submit::{Became, submit};
 use crate::transport::target;
-use palisade_engine::model::{Change, Dangling, RequestError, Transaction, hint};
+use palisade_engine::model::{Change, Dangling, RequestError, Transaction};
 use read::{Lines, Read, read_object};
 
 /// Bodies up to so many bytes are read on the thread that serves: a thread of its own would take longer.
@@ -48,7 +49,7 @@ pub(super) enum Takes {
 /// `POST /v1/changes`, and `PATCH /v1/entities` for entities alone.
 pub(super) async fn changes(services: &Services, exchange: &mut Exchange, takes: Takes) -> Result<Answer, Problem> {
     let by_line = exchange.expect_media(&[JSON, NDJSON])? == NDJSON;
-    let options = Options::of(exchange.head.uri.query().unwrap_or_default())?;
+    let options = Options::of_request(exchange)?;
     let mut hash = BodyHash::of(exchange)?;
     let (Read { edits, dangling, lines }, digest) = if by_line {
         let mut lines = Lines::new(&services.limits, services.admin_body_bytes.saturating_mul(TIMES), takes);
@@ -129,7 +130,13 @@ impl Options {
         }
     }
 
-    pub(super) fn of(query: &str) -> Result<Self, Problem> {
+    /// Those of a request.
+    pub(super) fn of_request(exchange: &Exchange) -> Result<Self, Problem> {
+        elsewhere::check_headers(Place::Changes, exchange.headers())?;
+        Self::of(exchange.head.uri.query().unwrap_or_default())
+    }
+
+    fn of(query: &str) -> Result<Self, Problem> {
         let mut options = Self::default();
         for (name, value) in target::query(query)? {
             match (name.as_str(), value.as_str()) {
@@ -141,9 +148,7 @@ impl Options {
                     return Err(RequestError::new("invalid_member", "?dry_run", message).into());
                 }
                 (other, _) => {
-                    let near = hint(other, ["dangling", "dry_run"]);
-                    let message = format!("unknown parameter `{other}`; there are dangling, dry_run{near}");
-                    return Err(RequestError::new("unknown_member", format!("?{other}"), message).into());
+                    return Err(elsewhere::parameter(Place::Changes, other, &["dangling", "dry_run"]).into());
                 }
             }
         }

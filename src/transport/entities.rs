@@ -12,10 +12,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::transport::Services;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::Exchange;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::target;
-use palisade_engine::model::{RequestError, Revision, Uid, hint};
+use palisade_engine::model::{RequestError, Revision, Uid};
 use palisade_engine::{Listed, Snapshot};
 
 /// States that are kept for lists.
@@ -187,9 +188,8 @@ impl Asked {
                     asked.token = Some(Token::parse(&value).ok_or_else(message)?);
                 }
                 other => {
-                    let near = hint(other, ["type", "in", "limit", "token"]);
-                    let message = format!("unknown parameter `{other}`; there are type, in, limit, token{near}");
-                    return Err(RequestError::new("unknown_member", format!("?{other}"), message).into());
+                    let known = &["type", "in", "limit", "token"];
+                    return Err(elsewhere::parameter(Place::Entities, other, known).into());
                 }
             }
         }

@@ -6,6 +6,7 @@ use crate::config::ExplainMode;
 use crate::decide::{self, why};
 use crate::telemetry::Transport;
 use crate::transport::Services;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::native::write_decision;
 use crate::transport::respond::{self, Answer, Problem};
@@ -22,7 +23,8 @@ pub(super) async fn explain(services: &Services, exchange: &mut Exchange) -> Res
     let _room = services.trees.room_for(body.len()).await?;
     let mut body = exchange::parse(&body)?;
     let all = flag(&mut body, "all")?;
-    let request = AccessRequest::from_value_beside(body, &["all"])?;
+    let read = AccessRequest::read_beside(body, &["all"]);
+    let request = read.map_err(|faults| elsewhere::problem(Place::Explain, faults))?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let options = options(services, all);
     let explained = services.pdp.explain(&snapshot, &request, decide::clock(), options).await?;

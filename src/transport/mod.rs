@@ -15,6 +15,7 @@ mod conditions;
 mod conn;
 mod coverage;
 mod door;
+mod elsewhere;
 mod entities;
 mod exchange;
 mod explain;

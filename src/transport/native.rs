@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::decide::{self, Call, Next};
 use crate::telemetry::Transport;
 use crate::transport::Services;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::explain;
 use crate::transport::respond::{self, Answer, Problem};
@@ -26,7 +27,8 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
         None => {
             let mut body = exchange::parse(&body)?;
             let explained = explain::is_wanted(&mut body)?;
-            let request = AccessRequest::from_value_beside(body, &["explain"])?;
+            let read = AccessRequest::read_beside(body, &["explain"]);
+            let request = read.map_err(|faults| elsewhere::problem(Place::Check, faults))?;
             if explained {
                 return Box::pin(explain::beside(services, exchange, &request)).await;
             }
@@ -78,7 +80,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
                 requests.give_back(i, request);
                 decided.map_err(Problem::from)
             }
-            Err(error) => Err(error.into()),
+            Err(faults) => Err(elsewhere::problem(Place::Batch, faults)),
         };
         let written = match answer {
             Ok(decision) => {
@@ -88,7 +90,9 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
             Err(mut error) => {
                 exchange.note(|notes| notes.failed(error.code));
                 services.metrics.undecided(Transport::Batch, error.code, error.is_fault());
-                error.pointer.insert_str(0, &format!("/requests/{i}"));
+                let within = format!("/requests/{i}");
+                error.pointer.insert_str(0, &within);
+                error.errors.iter_mut().for_each(|found| found.origin.insert_str(0, &within));
                 write_failure(&mut out, &error)
             }
         };
@@ -136,12 +140,12 @@ impl<'a> Requests<'a> {
     }
 
     /// The request at a place, or why there is none. Once for each.
-    fn lend(&mut self, place: usize) -> Result<Result<AccessRequest<'a>, RequestError>, Problem> {
+    fn lend(&mut self, place: usize) -> Result<Result<AccessRequest<'a>, Vec<RequestError>>, Problem> {
         match self {
             Self::Usual(batch) => batch.lend(place).map(Ok).ok_or_else(Problem::unwritable),
             Self::Items(items) => {
                 let item = items.get_mut(place).and_then(Option::take).ok_or_else(Problem::unwritable)?;
-                Ok(AccessRequest::from_value(item.read()?))
+                Ok(AccessRequest::read_beside(item.read()?, &[]))
             }
         }
     }
@@ -220,7 +224,8 @@ fn requests(members: Option<Vec<Listed<'_>>>) -> Result<Vec<Item<'_>>, Problem> 
         if key != "requests" {
             let hint = hint(&key, ["requests"]);
             let message = format!("unknown member `{key}`; a batch has `requests`{hint}");
-            return Err(RequestError::new("unknown_member", pointer(&key), message).into());
+            let fault = RequestError::new("unknown_member", pointer(&key), message);
+            return Err(elsewhere::said(Place::Batch, fault).into());
         }
         requests = Some(elements.map_err(|kind| {
             RequestError::new("invalid_member", "/requests", format!("`requests` must be an array, not {kind}"))

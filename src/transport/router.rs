@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use crate::telemetry::{Listener, Transport, fresh_id};
 use crate::transport::changes::Takes;
 use crate::transport::conn::Open;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::present::Present;
@@ -18,7 +19,7 @@ use crate::transport::single::Kind;
 use crate::transport::{
     Services, admin, authzen, changes, coverage, entities, explain, gateway, native, ops, single, span, target, watch,
 };
-use palisade_engine::model::Revision;
+use palisade_engine::model::{Revision, hint};
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,21 @@ enum Action {
     Live,
     Ready,
     Metrics,
+}
+
+impl Action {
+    /// Where a name may belong that stands in the query, of what has no query.
+    fn without_query(self) -> Option<Place> {
+        Some(match self {
+            Self::IsAuthorized => Place::Check,
+            Self::Batch => Place::Batch,
+            Self::Explain => Place::Explain,
+            Self::PutBundle => Place::Bundle,
+            Self::Validate => Place::Validate,
+            Self::GetBundle | Self::Status | Self::Coverage | Self::Entity => Place::Other,
+            _ => return None,
+        })
+    }
 }
 
 /// What an endpoint for decisions is asked for.
@@ -217,6 +233,9 @@ async fn route(services: &Arc<Services>, listener: Listener, exchange: &mut Exch
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;
     }
+    if let Some(place) = endpoint.action.without_query() {
+        elsewhere::check_query(place, exchange.head.uri.query())?;
+    }
     match endpoint.action {
         Action::IsAuthorized => native::is_authorized(services, exchange).await,
         Action::Batch => Box::pin(native::batch(services, exchange)).await,
@@ -270,6 +289,9 @@ fn find(listener: Listener, method: &Method, path: &str) -> Result<&'static Endp
         problem.detail.push_str("; the admin listener has it");
     } else if elsewhere.is_some() {
         problem.detail.push_str("; the decision listener has it");
+    } else {
+        let known = ENDPOINTS.iter().filter(|endpoint| endpoint.listeners.contains(&listener));
+        problem.detail.push_str(&hint(path, known.map(|endpoint| endpoint.path)));
     }
     Err(problem)
 }

@@ -39,7 +39,7 @@ pub(super) async fn single(
     id: String,
 ) -> Result<Answer, Problem> {
     let deletes = exchange.head.method == Method::DELETE;
-    let options = Options::of(exchange.head.uri.query().unwrap_or_default())?;
+    let options = Options::of_request(exchange)?;
     let media = match (deletes, kind) {
         (true, _) => JSON,
         (false, Kind::Policy) => exchange.expect_media(&[TEXT, JSON])?,

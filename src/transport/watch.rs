@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 
 use crate::state::Follows;
 use crate::transport::Services;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::Exchange;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::Content;
 use crate::transport::target;
-use palisade_engine::model::{RequestError, Revision, hint};
+use palisade_engine::model::Revision;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -49,9 +50,7 @@ fn after(exchange: &Exchange) -> Result<Option<Revision>, Problem> {
     let mut given = None;
     for (name, value) in target::query(exchange.head.uri.query().unwrap_or_default())? {
         if name != "after" {
-            let near = hint(&name, ["after"]);
-            let message = format!("unknown parameter `{name}`; there is after{near}");
-            return Err(RequestError::new("unknown_member", format!("?{name}"), message).into());
+            return Err(elsewhere::parameter(Place::Watch, &name, &["after"]).into());
         }
         given = Some(value);
     }

@@ -155,7 +155,10 @@ pub(crate) fn look(entity: &Value<'_>, schema: Option<&SchemaModel>, to: &mut Mi
         return to.push(shape::no_object(entity));
     }
     shape::of_members(entity, to);
+    // one that is written as a text is reported as that, and what else is wrong is looked for
+    let written = entity.get("uid").and_then(Value::as_str).and_then(|text| Uid::parse(text).ok());
     let ty = entity.get("uid").and_then(uid_parts).map(|(ty, _)| ty);
+    let ty = ty.or(written.as_ref().map(|uid| &*uid.type_name));
     let declared = match (schema, ty) {
         (Some(schema), Some(ty)) => match schema.entity_type(ty) {
             Some(declared) => Some(declared),

@@ -1,9 +1,13 @@
 //! The schema: Cedar's own for validation, and a compact view of it for what the sidecar asks on the way.
 
 mod faults;
+#[cfg(test)]
+mod faults_tests;
 mod members;
 mod readable;
 mod references;
+mod unread;
+mod wholes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

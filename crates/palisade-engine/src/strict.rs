@@ -35,7 +35,12 @@ pub(crate) fn look(value: &Value<'_>, schema: Option<&SchemaModel>, to: &mut Mis
     };
     for (key, _) in members {
         if !to.is_full() && !ENTITY.contains(&&**key) {
-            let hint = hint(key, ENTITY.iter().copied());
+            let hint = match &**key {
+                "type" | "id" if value.get("uid").is_none() => {
+                    "; the name of an entity is its `uid`: `\"uid\": {\"type\": \"User\", \"id\": \"ann\"}`".to_owned()
+                }
+                _ => hint(key, ENTITY.iter().copied()),
+            };
             let message = format!("unknown member `{key}`: an entity has `uid`, `attrs`, `parents` and `tags`{hint}");
             to.push(Misfit::at(&Name::Root(key), message));
         }

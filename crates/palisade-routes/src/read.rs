@@ -84,8 +84,10 @@ pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Ent
         return openapi::read(&Value::Object(members), &place, findings);
     }
     let routes = members.remove("routes");
-    let Some(file) = typed::<RawFile>(Value::Object(members), &place, findings) else { return Vec::new() };
-    let head = head(file, &place, findings);
+    // a fault of the head does not hide those of the routes
+    let file = typed::<RawFile>(Value::Object(members), &place, findings);
+    let has_head = file.is_some();
+    let head = head(file.unwrap_or_default(), &place, findings);
     let routes = match routes {
         Some(Value::Array(routes)) => routes,
         None | Some(Value::Null) => {
@@ -112,43 +114,83 @@ pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Ent
             entries.push(Entry { file, raw, place, guards, mask: None, kind: Kind::Mapped });
         }
     }
-    entries
+    // without their namespace and hosts they would be others
+    if has_head { entries } else { Vec::new() }
 }
 
-/// Reads a value into its type; an error has the line of the member it is about.
-pub(super) fn typed<T: DeserializeOwned>(value: Value, place: &Place, findings: &mut Findings) -> Option<T> {
-    match serde_path_to_error::deserialize::<_, T>(value) {
-        Ok(typed) => Some(typed),
-        Err(error) => {
-            let mut steps: Vec<String> = error
-                .path()
-                .iter()
-                .filter_map(|segment| match segment {
-                    serde_path_to_error::Segment::Map { key } => Some(key.clone()),
-                    serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
-                    _ => None,
-                })
-                .collect();
-            let inner = error.into_inner().to_string();
-            // the path of an unknown member ends at the mapping that it is in
-            if let Some(unknown) = inner.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
-                && steps.last().is_none_or(|last| last != unknown)
-            {
-                steps.push(unknown.to_owned());
-            }
-            let near = hint_of_reader(&inner);
-            let message = inner.replace("unknown field", "unknown key").replace("expected one of", "there are") + &near;
-            let shown = steps.join(".");
-            let message = if shown.is_empty() || message.contains(&format!("`{shown}`")) {
-                message
-            } else {
-                format!("`{shown}`: {message}")
-            };
-            let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
-            findings.errors.push(place.at(&steps).error(message));
-            None
+/// Faults of one value that are looked for.
+const MOST_FAULTS: usize = 20;
+
+/// Reads a value into its type. Every error has the line of the member that it is about.
+pub(super) fn typed<T: DeserializeOwned>(mut value: Value, place: &Place, findings: &mut Findings) -> Option<T> {
+    let mut known: Option<Vec<String>> = None;
+    for _ in 0..MOST_FAULTS {
+        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(typed) => return if known.is_none() { Some(typed) } else { None },
+            Err(error) => error,
+        };
+        let steps = fault(error, place, findings);
+        // the reader stops at the first: what is wrong is taken out, and the rest is read
+        if known.as_ref() == Some(&steps) || !take_out(&mut value, &steps) {
+            break;
         }
+        known = Some(steps);
     }
+    None
+}
+
+/// Takes out the member or element that `steps` lead to. Says whether it was there.
+fn take_out(value: &mut Value, steps: &[String]) -> bool {
+    let Some((last, way)) = steps.split_last() else { return false };
+    let within = way.iter().try_fold(value, |here, step| match here {
+        Value::Object(members) => members.get_mut(step),
+        Value::Array(elements) => elements.get_mut(step.parse::<usize>().ok()?),
+        _ => None,
+    });
+    match within {
+        Some(Value::Object(members)) => members.remove(last).is_some(),
+        // those behind it stay in their places
+        Some(Value::Array(elements)) => {
+            let found = last.parse::<usize>().ok().filter(|i| i + 1 == elements.len());
+            found.and_then(|_| elements.pop()).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// Reports an error of the reader. Gives the way to what it is about.
+fn fault(error: serde_path_to_error::Error<serde_json::Error>, place: &Place, findings: &mut Findings) -> Vec<String> {
+    let mut steps: Vec<String> = error
+        .path()
+        .iter()
+        .filter_map(|segment| match segment {
+            serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+            serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+            _ => None,
+        })
+        .collect();
+    let inner = error.into_inner().to_string();
+    // the path of an unknown member ends at the mapping that it is in
+    let unknown = inner.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    if let Some(unknown) = unknown.filter(|unknown| steps.last().is_none_or(|last| last != unknown)) {
+        steps.push(unknown.to_owned());
+    }
+    let near = match unknown {
+        Some("path" | "method" | "methods" | "url" | "uri") if inner.contains("`match`") => {
+            "; the methods and the path of a route are its `match`, such as `match: GET /devices/{id}`".to_owned()
+        }
+        _ => hint_of_reader(&inner),
+    };
+    let message = inner.replace("unknown field", "unknown key").replace("expected one of", "there are") + &near;
+    let shown = steps.join(".");
+    let message = if shown.is_empty() || message.contains(&format!("`{shown}`")) {
+        message
+    } else {
+        format!("`{shown}`: {message}")
+    };
+    let way: Vec<&str> = steps.iter().map(String::as_str).collect();
+    findings.errors.push(place.at(&way).error(message));
+    steps
 }
 
 /// Checks what a file says of all its routes.

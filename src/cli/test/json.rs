@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store, Unknown};
 use crate::cli::test::yaml;
 use palisade_engine::model::json::in_words;
-use palisade_engine::model::{AccessRequest, Value, hint_of_text};
+use palisade_engine::model::{AccessRequest, Value, closest, hint_of_text};
 
 const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors`, `unknown` and `entities`";
 
@@ -26,17 +26,17 @@ pub(super) fn parse(text: &str, open: &dyn Fn(&str) -> Result<String, String>) -
         Fault::at(error.line(), format!("not an array of tests: {}", said(&error)))
     })?;
     let mut names: HashMap<String, usize> = HashMap::new();
-    let cases = elements.iter().enumerate().map(|(i, element)| {
+    let cases = elements.iter().enumerate().flat_map(|(i, element)| {
         let offset = element.get().as_ptr() as usize - text.as_ptr() as usize;
         let line = text[..offset].bytes().filter(|b| *b == b'\n').count() + 1;
-        let mut case = case(element.get(), line, i, open);
-        let seen = names.entry(case.name.clone()).or_default();
+        let mut found = cases(element.get(), line, i, open);
+        let seen = names.entry(found.first().map(|case| case.name.clone()).unwrap_or_default()).or_default();
         *seen += 1;
         if *seen > 1 {
             // names are for people in this form, so they need not be unique; ids are
-            case.name = format!("{} #{seen}", case.name);
+            found.iter_mut().for_each(|case| case.name = format!("{} #{seen}", case.name));
         }
-        case
+        found
     });
     Ok(cases.collect())
 }
@@ -47,67 +47,91 @@ fn said(error: &serde_json::Error) -> String {
     said.split(" at line ").next().unwrap_or(&said).to_owned()
 }
 
-fn case(text: &str, line: usize, i: usize, open: &dyn Fn(&str) -> Result<String, String>) -> Case {
+/// The case of a test, or one for everything that is wrong with it.
+fn cases(text: &str, line: usize, i: usize, open: &dyn Fn(&str) -> Result<String, String>) -> Vec<Case> {
     let unnamed = format!("(test {})", i + 1);
     let value = match Value::parse(text.as_bytes()) {
         Ok(value) => value,
         Err(error) => {
             let fault = Fault::at(line + error.line().saturating_sub(1), said(&error));
-            return Case { name: unnamed, line: Some(line), why: None, check: Err(fault) };
+            return vec![Case { name: unnamed, line: Some(line), why: None, check: Err(fault) }];
         }
     };
     let text_of = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let (name, why) = (text_of("name").unwrap_or(unnamed), text_of("why"));
-    let check = check(value, open).map_err(|message| Fault::at(line, message));
-    Case { name, line: Some(line), why, check }
-}
-
-fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Result<Check, String> {
-    let Value::Object(members) = value else {
-        return Err(format!("a test is an object with {MEMBERS}, not {}", value.kind()));
-    };
-    let (mut request, mut expect, mut reasons, mut errors, mut unknown) = (None, None, None, None, None);
-    let mut store = Store::Bundle;
-    for (key, value) in members {
-        match (key.as_ref(), value) {
-            ("name" | "why", Value::String(_)) => {}
-            ("request", value) => {
-                let read = AccessRequest::from_value(value).map_err(|error| format!("`request`: {}", error.message))?;
-                request = Some(read.into_owned());
-            }
-            ("decision", Value::String(word)) => {
-                expect = Some(match word.to_ascii_lowercase().as_str() {
-                    "allow" => Expect::Allow,
-                    "deny" => Expect::Deny,
-                    "error" => Expect::Error,
-                    _ => return Err(format!("`decision` is `allow`, `deny` or `error`, not `{word}`")),
-                });
-            }
-            ("reason", Value::Array(ids)) => {
-                let ids: Option<BTreeSet<String>> = ids.iter().map(|id| id.as_str().map(str::to_owned)).collect();
-                reasons = Some(Reasons { ids: ids.ok_or("`reason` is a list of policy ids")?, all: false });
-            }
-            ("num_errors", Value::Long(n)) => {
-                errors = Some(usize::try_from(n).map_err(|_| "`num_errors` is a count".to_owned())?);
-            }
-            ("unknown", Value::Bool(is)) => unknown = Some(is),
-            ("entities", entities @ Value::Array(_)) => store = Store::Only(entities.to_json().to_string().into()),
-            ("entities", Value::String(file)) => {
-                let text = open(&file).map_err(|error| format!("`entities`: `{file}`: {error}"))?;
-                store = Store::Only(Arc::from(text));
-            }
-            ("reason" | "num_errors" | "entities" | "why", Value::Null) => {}
-            ("name" | "why" | "decision", other) => {
-                return Err(format!("`{key}` must be a string, not {}", other.kind()));
-            }
-            ("reason" | "entities", other) => return Err(format!("`{key}` must be an array, not {}", other.kind())),
-            ("unknown", other) => return Err(format!("`{key}` must be true or false, not {}", other.kind())),
-            ("num_errors", other) => return Err(format!("`{key}` must be a count, not {}", other.kind())),
-            _ => return Err(format!("unknown member `{key}`; a test has {MEMBERS}{}", hint_of_text(&key, MEMBERS))),
+    let case = |check| Case { name: name.clone(), line: Some(line), why: why.clone(), check };
+    match check(value, open) {
+        Ok(check) => vec![case(Ok(check))],
+        Err(wrong) => {
+            let members: HashMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+            let line_of = |member: &str| {
+                let before = members.get(member).map_or(0, |raw| raw.get().as_ptr() as usize - text.as_ptr() as usize);
+                line + text[..before].bytes().filter(|b| *b == b'\n').count()
+            };
+            let faults = wrong.into_iter().map(|Wrong { member, message }| Fault::at(line_of(&member), message));
+            faults.map(|fault| case(Err(fault))).collect()
         }
     }
-    let request = request.ok_or("the test lacks `request`")?;
-    let expect = expect.ok_or("the test lacks `decision`")?;
+}
+
+/// What is wrong with a test, at the member of that name; at the test where that is not there.
+struct Wrong {
+    member: String,
+    message: String,
+}
+
+fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Result<Check, Vec<Wrong>> {
+    let wrong = |member: &str, message: String| Wrong { member: member.to_owned(), message };
+    let Value::Object(members) = value else {
+        return Err(vec![wrong("", format!("a test is an object with {MEMBERS}, not {}", value.kind()))]);
+    };
+    let (mut request, mut expect, mut reasons, mut errors, mut unknown) = (None, None, None, None, None);
+    let (mut store, mut faults, mut given) = (Store::Bundle, Vec::new(), Vec::new());
+    for (key, value) in members {
+        let mut fail = |message: String| faults.push(wrong(&key, message));
+        given.extend(closest(&key, ["request", "decision"]));
+        match (key.as_ref(), value) {
+            ("name" | "why", Value::String(_)) => {}
+            ("request", value) => match AccessRequest::read_beside(value, &[]) {
+                Ok(read) => request = Some(read.into_owned()),
+                Err(errors) => errors.iter().for_each(|error| fail(format!("`request`: {}", error.message))),
+            },
+            ("decision", Value::String(word)) => match word.to_ascii_lowercase().as_str() {
+                "allow" => expect = Some(Expect::Allow),
+                "deny" => expect = Some(Expect::Deny),
+                "error" => expect = Some(Expect::Error),
+                _ => fail(format!("`decision` is `allow`, `deny` or `error`, not `{word}`")),
+            },
+            ("reason", Value::Array(ids)) => {
+                let ids: Option<BTreeSet<String>> = ids.iter().map(|id| id.as_str().map(str::to_owned)).collect();
+                match ids {
+                    Some(ids) => reasons = Some(Reasons { ids, all: false }),
+                    None => fail("`reason` is a list of policy ids".to_owned()),
+                }
+            }
+            ("num_errors", Value::Long(n)) => match usize::try_from(n) {
+                Ok(n) => errors = Some(n),
+                Err(_) => fail("`num_errors` is a count".to_owned()),
+            },
+            ("unknown", Value::Bool(is)) => unknown = Some(is),
+            ("entities", entities @ Value::Array(_)) => store = Store::Only(entities.to_json().to_string().into()),
+            ("entities", Value::String(file)) => match open(&file) {
+                Ok(text) => store = Store::Only(Arc::from(text)),
+                Err(error) => fail(format!("`entities`: `{file}`: {error}")),
+            },
+            ("reason" | "num_errors" | "entities" | "why", Value::Null) => {}
+            ("name" | "why" | "decision", other) => fail(format!("`{key}` must be a string, not {}", other.kind())),
+            ("reason" | "entities", other) => fail(format!("`{key}` must be an array, not {}", other.kind())),
+            ("unknown", other) => fail(format!("`{key}` must be true or false, not {}", other.kind())),
+            ("num_errors", other) => fail(format!("`{key}` must be a count, not {}", other.kind())),
+            _ => fail(format!("unknown member `{key}`; a test has {MEMBERS}{}", hint_of_text(&key, MEMBERS))),
+        }
+    }
+    // what is misspelt is not missing, too
+    for name in ["request", "decision"].into_iter().filter(|name| !given.contains(name)) {
+        faults.push(wrong("", format!("the test lacks `{name}`")));
+    }
+    let (Some(request), Some(expect), true) = (request, expect, faults.is_empty()) else { return Err(faults) };
     let unknown = match (unknown, &store) {
         (Some(true), _) => Unknown::Said,
         (None, Store::Only(_)) => Unknown::Allowed,
@@ -161,6 +185,34 @@ mod tests {
             assert_eq!(fault.line, Some(2));
             assert!(fault.message.contains(expected), "{members}: {}", fault.message);
         }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_tests_is_found_at_its_line() {
+        let text = "[\n{\"name\":\"n\",\n\"request\":{\"principle\":\"U::a\",\n\"action\":\"b\"},\n\"decision\":\"maybe\",\n\"reason\":[1],\n\"num_errors\":-1,\"x\":1},\n{\"requst\":{}},\n7]";
+        let cases = read(text).unwrap();
+        let found: Vec<String> = cases
+            .iter()
+            .map(|case| {
+                let fault = case.check.as_ref().unwrap_err();
+                format!("{} {}: {}", case.name, fault.line.unwrap(), fault.message)
+            })
+            .collect();
+        let expected = [
+            "n 3: `request`: unknown member `principle`",
+            "n 3: `request`: `b` is not an entity uid",
+            "n 3: `request`: the request lacks `resource`",
+            "n 5: `decision` is `allow`, `deny` or `error`, not `maybe`",
+            "n 6: `reason` is a list of policy ids",
+            "n 7: `num_errors` is a count",
+            "n 7: unknown member `x`",
+            "(test 2) 8: unknown member `requst`",
+            "(test 2) 8: the test lacks `decision`",
+            "(test 3) 9: a test is an object with",
+        ];
+        let is_expected = found.len() == expected.len()
+            && found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected));
+        assert!(is_expected, "{found:#?}");
     }
 
     #[test]

@@ -145,6 +145,31 @@ impl Fault {
     }
 }
 
+impl From<Fault> for Vec<Fault> {
+    fn from(fault: Fault) -> Self {
+        vec![fault]
+    }
+}
+
+/// Something of a file, or everything that is wrong with it.
+pub(super) type Read<T> = Result<T, Vec<Fault>>;
+
+/// Faults of one list that are kept: all of a long one may be wrong.
+const MOST_FAULTS: usize = 100;
+
+/// All that was made, or everything that is wrong with any of it.
+pub(super) fn all<T, E: Into<Vec<Fault>>, C: FromIterator<T>>(made: impl IntoIterator<Item = Result<T, E>>) -> Read<C> {
+    let (mut good, mut faults) = (Vec::new(), Vec::new());
+    for one in made {
+        match one {
+            Ok(one) => good.push(one),
+            Err(wrong) if faults.len() < MOST_FAULTS => faults.extend(wrong.into()),
+            Err(_) => {}
+        }
+    }
+    if faults.is_empty() { Ok(good.into_iter().collect()) } else { Err(faults) }
+}
+
 impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

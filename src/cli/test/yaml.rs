@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use crate::cli::names;
-use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, Unknown};
+use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Read, Reasons, Store, Unknown, all};
 use crate::cli::test::node::{self, Kind, Member, Node};
 use palisade_engine::model::{AccessRequest, Uid, Value, closest, hint_of_text, request, uid};
 
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
     // what is included comes before what stands here
     let included = members.iter().filter(|member| member.key == "include").flat_map(|member| member.value.flat());
     for name in included {
-        faults.extend(include::add(&mut file, name, open).err());
+        faults.extend(include::add(&mut file, name, open).err().into_iter().flatten());
     }
     for Member { key, line, value } in members {
         let read = match key.as_str() {
@@ -57,16 +57,16 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
             "defaults" => file.defaults(value),
             "entities" => file.put(value),
             "without" => file.remove(value),
-            "tests" => value.list("`tests`").map(|list| tests = Some(list)),
+            "tests" => value.list("`tests`").map(|list| tests = Some(list)).map_err(Vec::from),
             key if key.starts_with("x-") => Ok(()),
-            key => Err(Fault::at(*line, unknown_key(key, "a file of tests", FILE_KEYS))),
+            key => Err(Fault::at(*line, unknown_key(key, "a file of tests", FILE_KEYS)).into()),
         };
-        faults.extend(read.err());
+        faults.extend(read.err().into_iter().flatten());
     }
-    let Some(tests) = tests.filter(|tests| faults.is_empty() || !tests.is_empty()) else {
-        let missing = || Fault::at(1, format!("there is no `tests` here; a file of tests has {FILE_KEYS}"));
-        return Err(faults.into_iter().next().unwrap_or_else(missing));
-    };
+    if tests.is_none() && faults.is_empty() {
+        return Err(Fault::at(1, format!("there is no `tests` here; a file of tests has {FILE_KEYS}")));
+    }
+    let tests = tests.unwrap_or_default();
     let shared = store(&file.changes);
     // one test, or one for each of its rows
     let expanded: Vec<_> = tests.iter().map(|test| (test, rows::expand(test))).collect();
@@ -77,14 +77,14 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
         let line = Some(fault.line.unwrap_or(line));
         Case { name: name.to_owned(), line, why: None, check: Err(fault) }
     };
-    cases.extend(faults.into_iter().map(|fault| broken("(the file)", 1, fault)));
+    cases.extend(faults.into_iter().map(|fault| broken("(file)", 1, fault)));
     for (test, expanded) in &expanded {
         let each: &[Node] = match expanded {
             Ok(Some(each)) => each,
             Ok(None) => std::slice::from_ref(*test),
-            Err(fault) => {
-                let (name, check) = (format!("(test at line {})", test.line), Err(fault.clone()));
-                cases.push(Case { name, line: Some(test.line), why: None, check });
+            Err(faults) => {
+                let name = format!("(test at line {})", test.line);
+                cases.extend(faults.iter().map(|fault| broken(&name, test.line, fault.clone())));
                 continue;
             }
         };
@@ -146,27 +146,27 @@ impl<'n> File<'n> {
         Ok(())
     }
 
-    fn defaults(&mut self, node: &'n Node) -> Result<(), Fault> {
-        for Member { key, line, value } in node.map("`defaults`")? {
+    fn defaults(&mut self, node: &'n Node) -> Read<()> {
+        all(node.map("`defaults`")?.iter().map(|Member { key, line, value }| -> Read<()> {
             match key.as_str() {
                 "principal" => self.principal = Some(value),
                 "action" => self.action = Some(value),
                 "resource" => self.resource = Some(value),
                 "context" => self.context = self.context(value, self.context.clone())?,
                 "expect" => self.expect = Some(expect(value)?),
-                _ => return Err(Fault::at(*line, unknown_key(key, "`defaults`", DEFAULT_KEYS))),
+                _ => return Err(Fault::at(*line, unknown_key(key, "`defaults`", DEFAULT_KEYS)).into()),
             }
-        }
-        Ok(())
+            Ok(())
+        }))
     }
 
-    fn put(&mut self, node: &Node) -> Result<(), Fault> {
+    fn put(&mut self, node: &Node) -> Read<()> {
         let changes = self.entities(node)?;
         self.changes.extend(changes);
         Ok(())
     }
 
-    fn remove(&mut self, node: &Node) -> Result<(), Fault> {
+    fn remove(&mut self, node: &Node) -> Read<()> {
         let changes = self.without(node)?;
         self.changes.extend(changes);
         Ok(())
@@ -207,7 +207,7 @@ impl<'n> File<'n> {
         let (mut changes, mut unknown) = (Vec::new(), Unknown::Unsaid);
         let mut faults = Vec::new();
         for Member { key, line, value } in members {
-            let mut read = || -> Result<(), Fault> {
+            let mut read = || -> Read<()> {
                 match key.as_str() {
                     "name" => {}
                     "why" => why = Some(value.text("`why`")?.to_owned()),
@@ -220,22 +220,25 @@ impl<'n> File<'n> {
                     "reason" => reasons = Some(self::reasons(value)?),
                     "errors" => match value.kind {
                         Kind::Long(n) if n >= 0 => errors = usize::try_from(n).ok(),
-                        _ => return Err(Fault::at(*line, format!("`errors` must be a count, not {}", value.kind()))),
+                        _ => {
+                            let message = format!("`errors` must be a count, not {}", value.kind());
+                            return Err(Fault::at(*line, message).into());
+                        }
                     },
                     "unknown" => match value.kind {
                         Kind::Bool(said) => unknown = if said { Unknown::Said } else { Unknown::Unsaid },
                         _ => {
                             let message = format!("`unknown` must be true or false, not {}", value.kind());
-                            return Err(Fault::at(*line, message));
+                            return Err(Fault::at(*line, message).into());
                         }
                     },
                     "entities" => changes.extend(self.entities(value)?),
                     "without" => changes.extend(self.without(value)?),
-                    _ => return Err(Fault::at(*line, unknown_key(key, "a test", TEST_KEYS))),
+                    _ => return Err(Fault::at(*line, unknown_key(key, "a test", TEST_KEYS)).into()),
                 }
                 Ok(())
             };
-            faults.extend(read().err());
+            faults.extend(read().err().into_iter().flatten());
         }
         let store = if changes.is_empty() {
             shared.clone()
@@ -248,7 +251,7 @@ impl<'n> File<'n> {
         let mut named = |node: Option<&'n Node>, what: &str| match node {
             Some(node) => {
                 let read = self.named(node, &format!("`{what}`"), what == "action");
-                read.map_err(|fault| faults.push(fault)).ok()
+                read.map_err(|wrong| faults.extend(wrong)).ok()
             }
             None => {
                 faults.extend((!meant(what)).then(|| lacks(what)));
@@ -271,7 +274,6 @@ impl<'n> File<'n> {
             [principals, actions, resources],
             Asked { why, expected, allow, reasons, errors, unknown, context, store },
         )
-        .map_err(|fault| vec![fault])
     }
 
     /// The cases of a test of which every member could be read.
@@ -281,12 +283,13 @@ impl<'n> File<'n> {
         name: &str,
         [principals, actions, resources]: [Vec<Named<'n>>; 3],
         asked: Asked<'n>,
-    ) -> Result<Vec<Case>, Fault> {
+    ) -> Read<Vec<Case>> {
         let Asked { why, expected, allow, reasons, errors, unknown, context, store } = asked;
         let lacks = |what: &str| Fault::at(line, format!("the test lacks `{what}`"));
         let cells = match (allow, expected) {
             (Some((line, _)), Some(_)) => {
-                return Err(Fault::at(line, "a test has `expect` or `allow`, not both: `allow` lists what is allowed"));
+                let message = "a test has `expect` or `allow`, not both: `allow` lists what is allowed";
+                return Err(Fault::at(line, message).into());
             }
             (Some((_, node)), None) => Some(cells::read(self, node, [&principals, &actions, &resources])?),
             (None, _) => None,
@@ -296,20 +299,21 @@ impl<'n> File<'n> {
             (None, expect) => expect.ok_or_else(|| lacks("expect"))?,
         };
         if expect == Expect::Error && (reasons.is_some() || errors.is_some()) {
-            return Err(Fault::at(line, "a request that is an error has neither `reason` nor `errors`"));
+            return Err(Fault::at(line, "a request that is an error has neither `reason` nor `errors`").into());
         }
         // a policy that fails to evaluate is a surprise, unless the test says otherwise
         let errors = if expect == Expect::Error { None } else { Some(errors.unwrap_or(0)) };
         let count = principals.len() * actions.len() * resources.len();
         match count {
             0 => {
-                return Err(Fault::at(
-                    line,
-                    "the test asks nothing: `principal`, `action` or `resource` is an empty list",
-                ));
+                let message = "the test asks nothing: `principal`, `action` or `resource` is an empty list";
+                return Err(Fault::at(line, message).into());
             }
             1..=MAX_MATRIX => {}
-            _ => return Err(Fault::at(line, format!("the test stands for {count} requests, more than {MAX_MATRIX}"))),
+            _ => {
+                let message = format!("the test stands for {count} requests, more than {MAX_MATRIX}");
+                return Err(Fault::at(line, message).into());
+            }
         }
         let context = from_json(serde_json::Value::Object(context));
         let mut cases = Vec::with_capacity(count);
@@ -336,12 +340,11 @@ impl<'n> File<'n> {
         Ok(cases)
     }
 
-    fn named(&self, node: &'n Node, what: &str, action: bool) -> Result<Vec<Named<'n>>, Fault> {
-        let names = node.flat().into_iter().map(|node| {
+    fn named(&self, node: &'n Node, what: &str, action: bool) -> Read<Vec<Named<'n>>> {
+        all(node.flat().into_iter().map(|node| -> Result<_, Fault> {
             let written = node.text(what)?;
             Ok(Named { uid: self.uid(node, written, action)?, written })
-        });
-        names.collect()
+        }))
     }
 
     /// `Type::id` in the namespace, or a uid in full with its id in quotes; an action may be its id alone.
@@ -350,7 +353,7 @@ impl<'n> File<'n> {
     }
 
     /// A name, or an object of `type` and `id` as in Cedar's JSON, which names its type in full.
-    fn uid_of(&self, node: &Node, what: &str) -> Result<Uid<'static>, Fault> {
+    fn uid_of(&self, node: &Node, what: &str) -> Read<Uid<'static>> {
         match &node.kind {
             Kind::Map(members) => {
                 let json = serde_json::Value::Object(self.members(members)?);
@@ -358,40 +361,35 @@ impl<'n> File<'n> {
                     request::uid_member(from_json(json), "").map_err(|error| Fault::at(node.line, error.message))?;
                 Ok(uid.into_owned())
             }
-            _ => self.uid(node, node.text(what)?, false),
+            _ => Ok(self.uid(node, node.text(what)?, false)?),
         }
     }
 
     /// `base` with the members of `node` over it; a member that is nothing takes one away.
-    fn context(
-        &self,
-        node: &Node,
-        mut base: Map<String, serde_json::Value>,
-    ) -> Result<Map<String, serde_json::Value>, Fault> {
-        for Member { key, value, .. } in node.map("`context`")? {
+    fn context(&self, node: &Node, mut base: Map<String, serde_json::Value>) -> Read<Map<String, serde_json::Value>> {
+        all::<(), Vec<Fault>, ()>(node.map("`context`")?.iter().map(|Member { key, value, .. }| {
             match &value.kind {
                 Kind::Null => base.remove(key),
                 Kind::Text(text) if key == "now" => base.insert(key.clone(), call("datetime", text)),
                 _ => base.insert(key.clone(), self.value(value)?),
             };
-        }
+            Ok(())
+        }))?;
         Ok(base)
     }
 
     /// A value in Cedar's JSON form.
-    fn value(&self, node: &Node) -> Result<serde_json::Value, Fault> {
+    fn value(&self, node: &Node) -> Read<serde_json::Value> {
         Ok(match &node.kind {
-            Kind::Null => return Err(Fault::at(node.line, "Cedar has no null: leave the member out")),
+            Kind::Null => return Err(Fault::at(node.line, "Cedar has no null: leave the member out").into()),
             Kind::Float(_) => {
-                return Err(Fault::at(
-                    node.line,
-                    "Cedar's numbers are whole; write `{decimal: \"1.5\"}`, or put a text in quotes",
-                ));
+                let message = "Cedar's numbers are whole; write `{decimal: \"1.5\"}`, or put a text in quotes";
+                return Err(Fault::at(node.line, message).into());
             }
             Kind::Bool(b) => (*b).into(),
             Kind::Long(n) => (*n).into(),
             Kind::Text(text) => text.as_str().into(),
-            Kind::List(items) => items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?,
+            Kind::List(items) => all(items.iter().map(|item| self.value(item)))?,
             Kind::Map(members) => match members.as_slice() {
                 [Member { key, value, .. }] if key == "entity" => {
                     let uid = self.uid_of(value, "`entity`")?;
@@ -405,44 +403,50 @@ impl<'n> File<'n> {
         })
     }
 
-    fn members(&self, members: &[Member]) -> Result<Map<String, serde_json::Value>, Fault> {
-        members.iter().map(|member| Ok((member.key.clone(), self.value(&member.value)?))).collect()
+    fn members(&self, members: &[Member]) -> Read<Map<String, serde_json::Value>> {
+        all(members.iter().map(|member| Ok::<_, Vec<Fault>>((member.key.clone(), self.value(&member.value)?))))
     }
 
-    fn entities(&self, node: &Node) -> Result<Vec<EntityChange>, Fault> {
-        node.list("`entities`")?.iter().map(|node| self.entity(node)).collect()
+    fn entities(&self, node: &Node) -> Read<Vec<EntityChange>> {
+        all(node.list("`entities`")?.iter().map(|node| self.entity(node)))
     }
 
-    fn entity(&self, node: &Node) -> Result<EntityChange, Fault> {
+    fn entity(&self, node: &Node) -> Read<EntityChange> {
         let (mut uid, mut like, mut parents, mut tags) = (None, None, None, None);
         let (mut attributes, mut unset) = (Map::new(), Vec::new());
-        for Member { key, line, value } in node.map("an entity")? {
+        let members = node.map("an entity")?;
+        let read: Read<()> = all(members.iter().map(|Member { key, line, value }| -> Read<()> {
             match key.as_str() {
                 "uid" => uid = Some(self.uid_of(value, "`uid`")?),
                 "like" => like = Some(self.uid_of(value, "`like`")?),
                 "attrs" => attributes = self.members(value.map("`attrs`")?)?,
                 "unset" => {
-                    let names = value.flat().into_iter().map(|name| Ok(name.text("a name in `unset`")?.to_owned()));
-                    unset = names.collect::<Result<_, Fault>>()?;
+                    let names = value.flat().into_iter().map(|name| name.text("a name in `unset`").map(str::to_owned));
+                    unset = all(names)?;
                 }
                 "parents" => {
                     let uids = value.flat().into_iter().filter(|_| value.kind != Kind::Null);
-                    parents = Some(uids.map(|parent| self.uid_of(parent, "a parent")).collect::<Result<_, Fault>>()?);
+                    parents = Some(all(uids.map(|parent| self.uid_of(parent, "a parent")))?);
                 }
                 "tags" => tags = Some(serde_json::Value::Object(self.members(value.map("`tags`")?)?).to_string()),
-                _ => return Err(Fault::at(*line, unknown_key(key, "an entity", ENTITY_KEYS))),
+                _ => return Err(Fault::at(*line, unknown_key(key, "an entity", ENTITY_KEYS)).into()),
             }
+            Ok(())
+        }));
+        let mut faults = read.err().unwrap_or_default();
+        if !members.iter().any(|member| closest(&member.key, ["uid"]).is_some()) {
+            faults.push(Fault::at(node.line, "the entity lacks `uid`"));
         }
-        let uid = uid.ok_or_else(|| Fault::at(node.line, "the entity lacks `uid`"))?;
+        let Some(uid) = uid.filter(|_| faults.is_empty()) else { return Err(faults) };
         let attributes = serde_json::Value::Object(attributes).to_string();
         Ok(EntityChange::Put { line: node.line, uid, like, attributes, unset, parents, tags })
     }
 
-    fn without(&self, node: &Node) -> Result<Vec<EntityChange>, Fault> {
+    fn without(&self, node: &Node) -> Read<Vec<EntityChange>> {
         let removed = node.flat().into_iter().filter(|_| node.kind != Kind::Null);
-        removed
-            .map(|node| Ok(EntityChange::Remove { line: node.line, uid: self.uid_of(node, "an entity in `without`")? }))
-            .collect()
+        all(removed.map(|node| -> Read<EntityChange> {
+            Ok(EntityChange::Remove { line: node.line, uid: self.uid_of(node, "an entity in `without`")? })
+        }))
     }
 }
 
@@ -457,9 +461,9 @@ fn store(changes: &[EntityChange]) -> Store {
 }
 
 /// The ids of the policies that determine a decision.
-fn reasons(node: &Node) -> Result<Reasons, Fault> {
-    let ids = node.flat().into_iter().map(|id| Ok(id.text("a policy id in `reason`")?.to_owned()));
-    Ok(Reasons { ids: ids.collect::<Result<BTreeSet<String>, Fault>>()?, all: true })
+fn reasons(node: &Node) -> Read<Reasons> {
+    let ids = node.flat().into_iter().map(|id| id.text("a policy id in `reason`").map(str::to_owned));
+    Ok(Reasons { ids: self::all::<_, _, BTreeSet<String>>(ids)?, all: true })
 }
 
 fn call(function: &str, argument: &str) -> serde_json::Value {

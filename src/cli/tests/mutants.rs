@@ -83,7 +83,7 @@ fn what_may_live_is_read_from_a_file_that_gives_reasons() {
         (&entry("the policy removed"), Exit::TestsFailed, "no mutant of `ok` lives that is called the policy removed"),
         (&format!("{lives}{lives}"), Exit::Failure, ":4: this mutant is accepted already, at "),
         ("- policy: ok\n  mutant: x\n", Exit::Failure, ":1: the accepted mutant lacks `why`"),
-        ("- {policy: ok, mutant: x, why: \" \"}\n", Exit::Failure, ":1: the accepted mutant lacks `why`"),
+        ("- {policy: ok, mutant: x, why: \" \"}\n", Exit::Failure, ":1: `why` is empty: say why"),
         ("- {policy: ok, mutan: x}\n", Exit::Failure, "unknown key `mutan`; an accepted mutant has `policy`, `mutant`"),
         ("tests: []\n", Exit::Failure, ":1: a file of accepted mutants must be a list, not a mapping"),
     ] {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::transport::bundle::{Unreadable, kind, parse, parts};
 use crate::transport::changes::Takes;
+use crate::transport::elsewhere::{self, Place};
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
 use palisade_engine::Limits;
@@ -41,6 +42,12 @@ impl Faults {
         self.found.add(|| Diagnostic { line, ..Diagnostic::error(pointer, message) });
     }
 
+    fn extend(&mut self, errors: Vec<RequestError>, line: Option<usize>) {
+        for error in errors {
+            self.push(error.code, &error.pointer, error.message, line);
+        }
+    }
+
     fn are_none(&self) -> bool {
         self.code.is_none()
     }
@@ -55,22 +62,35 @@ impl Faults {
     }
 }
 
-/// The change of a value.
-fn edit(value: Value<'_>, at: &str, takes: Takes) -> Result<Edit, RequestError> {
-    let edit = Edit::from_value(value, at)?;
+/// The change of a value, or everything that is wrong with it.
+fn edit(value: Value<'_>, at: &str, takes: Takes) -> Result<Edit, Vec<RequestError>> {
+    if let (Value::Object(members), true) = (&value, value.get("uid").is_some()) {
+        let known = ["attrs", "parents", "tags"];
+        if members.iter().all(|(name, _)| name == "uid" || known.contains(&&**name)) {
+            let message = "this is an entity, not a change; to store it write `{\"upsert\": {\"uid\": ...}}`";
+            return Err(RequestError::new("invalid_change", at, message).into());
+        }
+    }
+    let edit = Edit::read(value, at)?;
     edit.check_id(at)?;
     if takes == Takes::OfEntities && !edit.is_of_entity() {
         let message = format!("`{}` is no change of entities; send it to `/v1/changes`", edit.name());
-        return Err(RequestError::new("invalid_change", at, message));
+        return Err(RequestError::new("invalid_change", at, message).into());
     }
     Ok(edit)
 }
 
 /// Reads an object of `changes`.
 pub(super) fn read_object(body: &[u8], limits: &Limits, takes: Takes) -> Result<Read, Problem> {
-    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(body, &error))?;
+    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| {
+        let mut problem = malformed(body, &error);
+        if are_lines(body) {
+            problem.detail += "; send one change a line as `Content-Type: application/x-ndjson`";
+        }
+        problem
+    })?;
     if !whole.get().starts_with('{') {
-        let message = format!("the body is {}, not an object with `changes`", kind(whole));
+        let message = format!("the body is {}, not an object with `changes`: `{{\"changes\": [...]}}`", kind(whole));
         return Err(RequestError::new("invalid_request", "", message).into());
     }
     let (mut edits, mut dangling) = (None, None);
@@ -92,7 +112,10 @@ pub(super) fn read_object(body: &[u8], limits: &Limits, takes: Takes) -> Result<
                 }
             },
             other => {
-                let near = hint(other, ["changes", "dangling"]);
+                let near = elsewhere::of_body(Place::Changes, other)
+                    .or_else(|| is_change(other).then(|| " is a change: write it into `changes`".to_owned()))
+                    .map(|where_| format!("; `{other}`{where_}"))
+                    .unwrap_or_else(|| hint(other, ["changes", "dangling"]));
                 let message = format!("unknown member `{other}`; a transaction has changes, dangling{near}");
                 return Err(RequestError::new("unknown_member", pointer(other), message).into());
             }
@@ -112,7 +135,7 @@ fn read_elements<'r>(raws: impl Iterator<Item = &'r RawValue>, takes: Takes) -> 
         }
         let read = match parse(raw, &at) {
             Ok(value) => edit(value, &at, takes),
-            Err(Unreadable::Shape(error)) => Err(error),
+            Err(Unreadable::Shape(error)) => Err(error.into()),
             Err(Unreadable::NotJson(problem)) => {
                 faults.push(problem.code, &at, problem.detail, None);
                 continue;
@@ -120,11 +143,25 @@ fn read_elements<'r>(raws: impl Iterator<Item = &'r RawValue>, takes: Takes) -> 
         };
         match read {
             Ok(edit) => edits.push(edit),
-            Err(error) => faults.push(error.code, &error.pointer, error.message, None),
+            Err(errors) => faults.extend(errors, None),
         }
     }
     faults.finish()?;
     Ok(edits)
+}
+
+/// Whether a body that is no JSON has several lines each of which is, the first of them.
+fn are_lines(body: &[u8]) -> bool {
+    let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let (first, second) = (lines.next(), lines.next());
+    let is_object = |line: &[u8]| line.len() <= LONGEST && matches!(Value::parse(line), Ok(Value::Object(_)));
+    first.is_some_and(is_object) && second.is_some()
+}
+
+/// Whether a name is that of a change.
+fn is_change(name: &str) -> bool {
+    let given = Value::Object(vec![(name.to_owned().into(), Value::Null)]);
+    Edit::read(given, "").is_err_and(|faults| faults.iter().all(|fault| fault.code != "unknown_member"))
 }
 
 /// Lines on their way in.
@@ -238,10 +275,14 @@ impl Lines {
         let value = match Value::parse(line) {
             Ok(value) => value,
             Err(error) => {
-                self.faults.push("malformed_json", &at, no_json(&error), number);
+                self.faults.push("malformed_json", &at, no_json(line, &error), number);
                 return Ok(0);
             }
         };
+        if let Some(message) = no_line(&value) {
+            self.faults.push("invalid_change", &at, message, number);
+            return Ok(0);
+        }
         match edit(value, &at, self.takes) {
             Ok(edit) if self.faults.are_none() => {
                 self.bytes += edit.weight();
@@ -259,9 +300,9 @@ impl Lines {
             }
             // nothing is made of it any more
             Ok(_) => Ok(0),
-            Err(error) => {
+            Err(errors) => {
                 self.read.edits = Vec::new();
-                self.faults.push(error.code, &error.pointer, error.message, number);
+                self.faults.extend(errors, number);
                 Ok(0)
             }
         }
@@ -275,10 +316,33 @@ impl Lines {
 }
 
 /// What is wrong with a line, with the column alone: a reader of a line knows no other lines.
-fn no_json(error: &serde_json::Error) -> String {
+fn no_json(line: &[u8], error: &serde_json::Error) -> String {
+    const ONE_A_LINE: &str = "each line is one change, and nothing stands around them; an array of changes is sent as \
+                              `application/json`: `{\"changes\": [...]}`";
+    let text = line.trim_ascii();
+    if let Some(change) = text.strip_suffix(b",")
+        && Value::parse(change).is_ok()
+    {
+        return format!("the line ends with a comma; leave it out: {ONE_A_LINE}");
+    }
+    if text.starts_with(b"[") || text == b"]" || text == b"]}" || text.starts_with(b"{\"changes\"") {
+        let begin = String::from_utf8_lossy(text.get(..text.len().min(12)).unwrap_or_default()).into_owned();
+        return format!("the line is `{begin}`, which is no change: {ONE_A_LINE}");
+    }
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or_default();
     format!("the line is not a change in JSON: {} (column {})", in_words(said), error.column())
+}
+
+/// Why a line of JSON is no change, where it is the whole of a body in another form.
+fn no_line(value: &Value<'_>) -> Option<&'static str> {
+    match value {
+        Value::Array(_) => Some("a line is one change, not an array of changes: write each on a line of its own"),
+        Value::Object(members) if members.iter().any(|(name, _)| name == "changes") => {
+            Some("this is a body of `application/json`, not one change a line: send it with that `Content-Type`")
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -331,11 +395,16 @@ mod tests {
             ("{}", "missing_member", &[]),
             (r#"{"changes":{}}"#, "invalid_member", &[]),
             (r#"{"changes":[],"danling":"keep"}"#, "unknown_member", &[]),
+            (
+                r#"{"changes":[{"update":{"uid":"u","unset":1}},{"delete":7}]}"#,
+                "invalid_uid",
+                &["/changes/0/update/uid", "/changes/0/update/unset", "/changes/1/delete"],
+            ),
             (r#"{"changes":[],"dangling":"kep"}"#, "invalid_member", &[]),
             (
                 r#"{"changes":[1,{"delete":"x"},{"expect":{}}]}"#,
                 "invalid_member",
-                &["/changes/0", "/changes/1/delete", "/changes/2/expect/uid"],
+                &["/changes/0", "/changes/1/delete", "/changes/2/expect/uid", "/changes/2/expect/equals"],
             ),
             (r#"{"changes":[{"upsert":{"a":1,"a":2}}]}"#, "malformed_json", &["/changes/0"]),
             (r#"{"changes":[{"put_policy":{"id":"","text":""}}]}"#, "invalid_member", &["/changes/0/put_policy/id"]),
@@ -370,6 +439,33 @@ mod tests {
             detail.starts_with("the line is not a change in JSON: the text ends") && detail.ends_with("(column 10)"),
             "{detail}"
         );
+    }
+
+    /// What people write around lines, or instead of them.
+    #[test]
+    fn what_stands_around_lines_is_named() {
+        let fine = r#"{"delete":"U::\"a\""}"#;
+        for (text, expected) in [
+            (format!("{fine},\n{fine}"), &["1: the line ends with a comma"][..]),
+            (format!("{fine} , \r\n{fine},"), &["1: the line ends with a comma", "2: the line ends with a comma"]),
+            (format!("[\n{fine}\n]"), &["1: the line is `[`, which is no change", "3: the line is `]`"]),
+            (
+                format!("[{fine},\n{fine}]"),
+                &["1: the line is `[{\"delete\":\"`", "2: the line is not a change in JSON"],
+            ),
+            (format!("[{fine},{fine}]"), &["1: a line is one change, not an array"]),
+            (format!("{{\"changes\":[\n{fine}\n]}}"), &["1: the line is `{\"changes\":[`", "3: the line is `]}`"]),
+            (format!("{{\"changes\":[{fine}]}}"), &["1: this is a body of `application/json`"]),
+            ("{\"uid\":\"U::\\\"a\\\"\",\"attrs\":{}}".to_owned(), &["1: this is an entity, not a change"]),
+            (",".to_owned(), &["1: the line is not a change in JSON"]),
+        ] {
+            let problem = pieces(text.as_bytes(), 100, usize::MAX).unwrap_err();
+            let found: Vec<String> =
+                problem.errors.iter().map(|found| format!("{}: {}", found.line.unwrap(), found.message)).collect();
+            let is_expected = found.len() == expected.len()
+                && found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected));
+            assert!(is_expected, "{text}: {found:#?}");
+        }
     }
 
     /// What is kept is what the changes take, whatever the text is; nothing is once something is wrong.

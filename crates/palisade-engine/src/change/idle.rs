@@ -4,7 +4,6 @@
 use crate::change::Place;
 use crate::change::rules::RuleEdits;
 use crate::model::{Diagnostic, Edit, MAX_LISTED, Uid, count, hint};
-use crate::policies::Policies;
 use crate::site::Kind;
 use crate::snapshot::Snapshot;
 
@@ -26,24 +25,34 @@ pub(super) struct Idle {
 impl Idle {
     /// Notes a change of a policy or link whose id nothing has. `edits` are the changes before it.
     pub(super) fn of_rules(&mut self, edit: &Edit, place: Place, before: &Snapshot, edits: &RuleEdits) {
-        let (id, is_link) = match edit {
-            Edit::DeletePolicy(id) | Edit::RevertPolicy(id) => (id, false),
-            Edit::DeleteLink(id) | Edit::RevertLink(id) => (id, true),
+        let (id, is_link, reverts) = match edit {
+            Edit::DeletePolicy(id) => (id, false, false),
+            Edit::RevertPolicy(id) => (id, false, true),
+            Edit::DeleteLink(id) => (id, true, false),
+            Edit::RevertLink(id) => (id, true, true),
             Edit::PutPolicy { .. } | Edit::PutLink(_) => return,
             Edit::Upsert(_) | Edit::Update(_) | Edit::Delete(_) | Edit::DeleteSubtree(_) | Edit::Revert(_) => return,
             Edit::Expect { .. } => return,
         };
         let (policies, base) = (&before.core.policies, &before.base_core().policies);
         let words = if is_link { &before.words.links } else { &before.words.policies };
-        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
-        let has = |known: &Policies| known.sites.get(id.as_str()).is_some_and(|site| is_kind(site.kind));
-        if has(policies) || has(base) || words.contains(id.as_str()) || edits.has(id, is_link) {
-            return;
-        }
-        if self.is_full() {
+        let is_changed = words.contains(id.as_str());
+        let (serves, is_loaded) = (policies.sites.contains_key(id.as_str()), base.sites.contains_key(id.as_str()));
+        let does_something = if reverts { is_changed } else { serves };
+        if does_something || edits.has(id, is_link) || self.is_full() {
             return;
         }
         let what = if is_link { "link" } else { "policy" };
+        if serves || is_loaded {
+            let message = if reverts {
+                format!("no change was made to the {what} `{id}`, so reverting it changed nothing")
+            } else {
+                format!("the {what} `{id}` was deleted before, so this changed nothing")
+            };
+            self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+            return;
+        }
+        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
         let known = policies.sites.iter().filter(|(_, site)| is_kind(site.kind)).map(|(id, _)| &**id);
         let search = self.searches < SEARCHES && policies.sites.len() <= MOST_SEARCHED;
         self.searches += usize::from(search);
@@ -67,6 +76,22 @@ impl Idle {
         }
     }
 
+    /// Notes an update that has nothing but a uid.
+    pub(super) fn of_empty(&mut self, uid: &Uid<'_>, place: Place) {
+        if !self.is_full() {
+            let message = format!("the update of `{uid}` says nothing to change");
+            self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+        }
+    }
+
+    /// Notes that an entity is reverted that no change has touched.
+    pub(super) fn of_loaded(&mut self, uid: &Uid<'_>, place: Place) {
+        if !self.is_full() {
+            let message = format!("no change was made to `{uid}`, so reverting it changed nothing");
+            self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+        }
+    }
+
     /// Notes a change of an entity that is not stored.
     pub(super) fn of_entity(&mut self, uid: &Uid<'_>, place: Place) {
         self.entities += 1;
@@ -86,7 +111,7 @@ impl Idle {
         if let Some(mut first) = entity {
             if entities > 1 {
                 // who sends a whole list again does so on purpose
-                first.message.push_str(&format!(", and neither did {}", count(entities - 1, "more deletion")));
+                first.message.push_str(&format!(", and neither did {}", count(entities - 1, "more change")));
             }
             found.push(first);
         }

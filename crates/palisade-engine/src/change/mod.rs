@@ -380,7 +380,16 @@ impl Transacting<'_> {
 
     fn revert(&mut self, uid: &Uid<'_>, place: Place) -> Result<(), String> {
         self.check_type(uid)?;
-        let Some(id) = self.find(uid) else { return Ok(()) };
+        let found = self.find(uid);
+        if !self.keeps_deletions {
+            let record = found.map(|id| self.draft.record(id));
+            match record.map(|record| (record.layer(), record.is_present())) {
+                Some((Layer::Overlay, _)) => {}
+                Some((Layer::Base, true)) => self.idle.of_loaded(uid, place),
+                Some((Layer::Base, false)) | None => self.idle.of_entity(uid, place),
+            }
+        }
+        let Some(id) = found else { return Ok(()) };
         self.touch(id, place)?;
         match self.base.earlier(id).filter(|it| it.is_present()) {
             Some(known) => self.draft.put(id, known.bytes(), Layer::Base),

@@ -80,6 +80,18 @@ impl Transacting<'_> {
                 self.idle.of_part(&update.uid, &format!("/untag/{i}"), &format!("tag `{name}`"), place);
             }
         }
+        for (i, name) in update.unset.iter().enumerate() {
+            let is_there =
+                matches!(member("attrs"), Some(Value::Object(attrs)) if attrs.iter().any(|(key, _)| **key == **name));
+            if !is_there {
+                self.idle.of_part(&update.uid, &format!("/unset/{i}"), &format!("attribute `{name}`"), place);
+            }
+        }
+        let Update { uid, attrs, unset, tags, untag, add_parents, remove_parents } = update;
+        let says_nothing = attrs.is_empty() && unset.is_empty() && tags.is_empty() && untag.is_empty();
+        if says_nothing && add_parents.is_empty() && remove_parents.is_empty() {
+            self.idle.of_empty(uid, place);
+        }
     }
 
     /// Refuses to remove what the schema does not know: the name may be misspelt.

@@ -38,7 +38,7 @@ pub(crate) fn next_statement(grammar: Grammar, text: &str, start: usize, at: usi
 
 /// The words that statements begin with.
 const EFFECTS: [&str; 2] = ["permit", "forbid"];
-const DECLARATIONS: [&str; 4] = ["entity", "action", "type", "namespace"];
+const DECLARATIONS: [&str; 5] = ["entity", "action", "type", "namespace", "external"];
 /// The words that stand in a declaration.
 const WORDS: [&str; 8] = ["appliesTo", "in", "principal", "resource", "context", "attributes", "tags", "enum"];
 const VARIABLES: [&str; 4] = ["principal", "action", "resource", "context"];
@@ -109,6 +109,11 @@ fn is_part(c: char) -> bool {
 pub(crate) fn begins_declaration(text: &str, at: usize) -> bool {
     let here = Here { text, at };
     here.rest().starts_with('@') || closest(here.word(), DECLARATIONS).is_some()
+}
+
+/// Whether a word is one that a declaration of a schema begins with, or was probably meant to be one.
+pub(crate) fn is_like_declaration(word: &str) -> bool {
+    closest(word, DECLARATIONS).is_some()
 }
 
 /// How many brackets are open at the end of a text, strings and comments aside.

@@ -17,5 +17,5 @@ pub(crate) use closure::check_closure;
 pub(crate) use hierarchy::{HierarchyFault, check_hierarchy};
 pub(crate) use members::{SecondMember, second_members};
 pub(crate) use schema::{check_expansion, check_schema_size};
-pub(crate) use statements::{Statement, check_json, declarations, statements};
+pub(crate) use statements::{Statement, Word, check_json, declarations, statements, words};
 pub(crate) use text::{Grammar, check_text};

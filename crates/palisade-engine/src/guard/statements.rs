@@ -73,6 +73,30 @@ pub(crate) fn declarations(text: &str) -> Vec<std::ops::Range<usize>> {
     found
 }
 
+/// A word of a text, or a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word<'t> {
+    /// A word, or what a string holds as it is written.
+    Name(&'t str),
+    /// The first character of a sign.
+    Sign(char),
+}
+
+/// The words and signs of a text, comments aside.
+pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
+    let (mut found, mut tokens) = (Vec::new(), Tokens::new(text));
+    while let Some(token) = tokens.next() {
+        let written = text.get(token.at..tokens.at()).unwrap_or_default();
+        match (token.kind, written.chars().next()) {
+            (Kind::Word { text, .. }, _) => found.push(Word::Name(text)),
+            (Kind::Literal, Some('"')) => found.push(Word::Name(written.trim_matches('"'))),
+            (_, Some(sign)) => found.push(Word::Sign(sign)),
+            (_, None) => {}
+        }
+    }
+    found
+}
+
 /// How many words and signs a policy in the JSON form has. Strings are written alike in both forms.
 ///
 /// # Errors

@@ -144,6 +144,11 @@ fn example(meant: &Value<'_>) -> String {
     let part = |key: &str| meant.get(key).and_then(Value::as_str).map(str::to_owned);
     let (ty, id) = match uid {
         Some(uid) => (uid.type_name.into_owned(), uid.id.into_owned()),
+        // the quotes are easily forgotten
+        None if meant.as_str().is_some_and(|text| text.contains("::")) => {
+            let (ty, id) = meant.as_str().and_then(|text| text.rsplit_once("::")).unwrap_or_default();
+            (ty.to_owned(), id.trim_matches(['"', '\'']).to_owned())
+        }
         None => {
             let id = part("id").or_else(|| meant.as_str().map(str::to_owned));
             (part("type").unwrap_or_else(|| "User".to_owned()), id.unwrap_or_else(|| "ann".to_owned()))
@@ -199,6 +204,10 @@ mod tests {
                 "`tags.a`: the schema declares no tags for `H::Staff`",
             ),
             (&format!("{{{ann}, \"attrs\": {{}}, \"parents\": [], \"tags\": []}}"), "`tags`: expected an object"),
+            (
+                &format!("{{{ann}, \"attrs\": {{}}, \"parents\": [\"H::Ward::w\"]}}"),
+                r#"`parents[0]`: expected an entity such as {"type": "H::Ward", "id": "w"}"#,
+            ),
             (r#"{"uid": null, "attrs": {}, "parents": []}"#, "`uid`: expected an entity such as"),
             (r#"{"uid": {"type": "H::Ward", "id": 3}, "attrs": {}, "parents": []}"#, "whose `id` is no string"),
             (r#"{"uid": {"type": "Staff", "id": "a"}, "attrs": {}, "parents": []}"#, "did you mean `H::Staff`?"),

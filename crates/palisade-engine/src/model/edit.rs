@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::model::request::{pointer, uid_member};
-use crate::model::{Dangling, Edit, Link, LinkNames, RequestError, Uid, Update, Value, hint};
+use crate::model::{Dangling, Edit, Link, LinkNames, RequestError, Uid, Update, Value, closest, hint};
 
 /// What changes are called, in the order in which they are listed.
 const NAMES: [&str; 12] = [
@@ -28,16 +28,6 @@ fn unlike<T>(at: &str, what: &str, expected: &str, found: &Value<'_>) -> Result<
     Err(RequestError::new("invalid_member", at, message))
 }
 
-fn unknown<T>(at: &str, what: &str, member: &str, known: &[&'static str]) -> Result<T, RequestError> {
-    let near = hint(member, known.iter().copied());
-    let message = format!("unknown member `{member}`; {what} has {}{near}", known.join(", "));
-    Err(RequestError::new("unknown_member", format!("{at}{}", pointer(member)), message))
-}
-
-fn missing<T>(at: &str, what: &str, member: &str) -> Result<T, RequestError> {
-    Err(RequestError::new("missing_member", format!("{at}/{member}"), format!("{what} lacks `{member}`")))
-}
-
 fn uid(value: Value<'_>, at: &str) -> Result<Uid<'static>, RequestError> {
     Ok(uid_member(value, at)?.into_owned())
 }
@@ -56,18 +46,75 @@ fn object<'a>(value: Value<'a>, what: &str, at: &str) -> Result<Members<'a>, Req
     }
 }
 
+/// Something, or everything that is wrong with it.
+type Read<T> = Result<T, Vec<RequestError>>;
+
+impl From<RequestError> for Vec<RequestError> {
+    fn from(error: RequestError) -> Self {
+        vec![error]
+    }
+}
+
 /// The elements of an array, each made by `each`.
 fn list<'a, T>(
     value: Value<'a>,
     what: &str,
     at: &str,
     each: impl Fn(Value<'a>, &str) -> Result<T, RequestError>,
-) -> Result<Vec<T>, RequestError> {
-    match value {
-        Value::Array(elements) => {
-            elements.into_iter().enumerate().map(|(i, element)| each(element, &format!("{at}/{i}"))).collect()
+) -> Read<Vec<T>> {
+    let Value::Array(elements) = value else { return Ok(unlike(at, what, "an array", &value)?) };
+    let (mut read, mut faults) = (Vec::with_capacity(elements.len()), Vec::new());
+    for (i, element) in elements.into_iter().enumerate() {
+        match each(element, &format!("{at}/{i}")) {
+            Ok(element) => read.push(element),
+            Err(fault) if faults.len() < MOST_FAULTS => faults.push(fault),
+            Err(_) => {}
         }
-        other => unlike(at, what, "an array", &other),
+    }
+    if faults.is_empty() { Ok(read) } else { Err(faults) }
+}
+
+/// Faults of one list that are kept: of a long one all elements may be wrong.
+const MOST_FAULTS: usize = 100;
+
+/// The members of an object while they are read, and all that is wrong with them.
+struct Reading<'w> {
+    what: &'w str,
+    at: &'w str,
+    known: &'static [&'static str],
+    given: Vec<&'static str>,
+    faults: Vec<RequestError>,
+}
+
+impl<'w> Reading<'w> {
+    fn new(what: &'w str, at: &'w str, known: &'static [&'static str]) -> Self {
+        Self { what, at, known, given: Vec::new(), faults: Vec::new() }
+    }
+
+    /// The name of a member, or the one that was probably meant: what is wrong with that is found, too.
+    fn name(&mut self, key: &str) -> Option<&'static str> {
+        let known = self.known.iter().find(|name| **name == key).copied();
+        if known.is_none() {
+            let near = hint(key, self.known.iter().copied());
+            let message = format!("unknown member `{key}`; {} has {}{near}", self.what, self.known.join(", "));
+            self.faults.push(RequestError::new("unknown_member", format!("{}{}", self.at, pointer(key)), message));
+        }
+        let name = known.or_else(|| closest(key, self.known.iter().copied()))?;
+        self.given.push(name);
+        Some(name)
+    }
+
+    fn take<T>(&mut self, read: Result<T, impl Into<Vec<RequestError>>>) -> Option<T> {
+        read.map_err(|faults| self.faults.extend(faults.into())).ok()
+    }
+
+    /// What was read, if nothing is wrong and `needed` are there.
+    fn finish<T>(mut self, needed: &[&str], read: impl FnOnce() -> Option<T>) -> Read<T> {
+        for name in needed.iter().filter(|name| !self.given.contains(name)) {
+            let (at, message) = (format!("{}/{name}", self.at), format!("{} lacks `{name}`", self.what));
+            self.faults.push(RequestError::new("missing_member", at, message));
+        }
+        if self.faults.is_empty() { read().ok_or_else(Vec::new) } else { Err(self.faults) }
     }
 }
 
@@ -98,21 +145,40 @@ impl Edit {
     /// Reads a change; `at` points at it.
     ///
     /// # Errors
-    /// If it has another shape. The error points at the member.
+    /// If it has another shape: the first fault, which points at the member.
     pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        Self::read(value, at).map_err(|faults| {
+            let first = faults.into_iter().next();
+            first.unwrap_or_else(|| RequestError::new("invalid_change", at, "the change cannot be read"))
+        })
+    }
+
+    /// Reads a change; `at` points at it.
+    ///
+    /// # Errors
+    /// If it has another shape: everything that is wrong with it, each at its member.
+    pub fn read(value: Value<'_>, at: &str) -> Result<Self, Vec<RequestError>> {
         let mut members = object(value, "a change", at)?;
-        let (Some((name, value)), None) = (members.pop(), members.first()) else {
-            let message = format!("a change is an object with one member, which is one of {}", NAMES.join(", "));
-            return Err(RequestError::new("invalid_change", at, message));
-        };
+        if members.len() != 1 {
+            let mut message = format!("a change is an object with one member, which is one of {}", NAMES.join(", "));
+            let given: Vec<String> = members.iter().take(NAMES.len()).map(|(name, _)| format!("`{name}`")).collect();
+            if !given.is_empty() {
+                message += &format!("; this has {}: write each as a change of its own", given.join(", "));
+            }
+            return Err(RequestError::new("invalid_change", at, message).into());
+        }
+        let Some((name, value)) = members.pop() else { return Err(Vec::new()) };
         let place = format!("{at}{}", pointer(&name));
         let at = place.as_str();
         Ok(match &*name {
             "upsert" => match value {
                 Value::Object(_) => Self::Upsert(value.into_owned()),
-                other => return unlike(at, "`upsert`", "an entity, an object of `uid`, `attrs` and `parents`", &other),
+                other => {
+                    let expected = "an entity, an object of `uid`, `attrs` and `parents`";
+                    return Ok(unlike(at, "`upsert`", expected, &other)?);
+                }
             },
-            "update" => Self::Update(Box::new(Update::from_value(value, at)?)),
+            "update" => Self::Update(Box::new(Update::read(value, at)?)),
             "delete" => Self::Delete(uid(value, at)?),
             "delete_subtree" => Self::DeleteSubtree(uid(value, at)?),
             "revert" => Self::Revert(uid(value, at)?),
@@ -120,13 +186,16 @@ impl Edit {
             "revert_link" => Self::RevertLink(text(value, "`revert_link`", at)?),
             "put_policy" => policy(value, at)?,
             "delete_policy" => Self::DeletePolicy(text(value, "`delete_policy`", at)?),
-            "put_link" => Self::PutLink(Link::from_value(value, LinkNames::OF_FILES, at)?),
+            "put_link" => match Link::read(value, LinkNames::OF_FILES, at) {
+                (Some(link), faults) if faults.is_empty() => Self::PutLink(link),
+                (_, faults) => return Err(faults),
+            },
             "delete_link" => Self::DeleteLink(text(value, "`delete_link`", at)?),
             "expect" => expect(value, at)?,
             other => {
                 let near = hint(other, NAMES);
                 let message = format!("there is no change `{other}`; a change is one of {}{near}", NAMES.join(", "));
-                return Err(RequestError::new("unknown_member", at, message));
+                return Err(RequestError::new("unknown_member", at, message).into());
             }
         })
     }
@@ -184,51 +253,49 @@ pub fn check_id(id: &str, at: &str) -> Result<(), RequestError> {
     Err(RequestError::new("invalid_member", at, wrong))
 }
 
-fn policy(value: Value<'_>, at: &str) -> Result<Edit, RequestError> {
+fn policy(value: Value<'_>, at: &str) -> Read<Edit> {
     let (mut id, mut policy) = (None, None);
+    let mut reading = Reading::new("`put_policy`", at, &["id", "text"]);
     for (key, value) in object(value, "`put_policy`", at)? {
         let place = format!("{at}{}", pointer(&key));
-        match (&*key, value) {
-            ("id", value) => id = Some(text(value, "`id`", &place)?),
-            ("text", Value::String(text)) => policy = Some(text.into_owned()),
+        match (reading.name(&key), value) {
+            (Some("id"), value) => id = reading.take(text(value, "`id`", &place)),
+            (Some(_), Value::String(text)) => policy = Some(text.into_owned()),
             // Cedar's JSON form, as the text that it is kept as
-            ("text", value @ Value::Object(_)) => policy = Some(value.to_json().to_string()),
-            ("text", other) => return unlike(&place, "`text`", "a policy as text, or in Cedar's JSON form", &other),
-            (other, _) => return unknown(at, "`put_policy`", other, &["id", "text"]),
+            (Some(_), value @ Value::Object(_)) => policy = Some(value.to_json().to_string()),
+            (Some(_), other) => {
+                let expected = "a policy as text, or in Cedar's JSON form";
+                policy = reading.take(unlike(&place, "`text`", expected, &other));
+            }
+            (None, _) => {}
         }
     }
-    match (id, policy) {
-        (Some(id), Some(text)) => Ok(Edit::PutPolicy { id, text }),
-        (None, _) => missing(at, "`put_policy`", "id"),
-        (_, None) => missing(at, "`put_policy`", "text"),
-    }
+    reading.finish(&["id", "text"], || Some(Edit::PutPolicy { id: id?, text: policy? }))
 }
 
-fn expect(value: Value<'_>, at: &str) -> Result<Edit, RequestError> {
+fn expect(value: Value<'_>, at: &str) -> Read<Edit> {
     let (mut of, mut equals) = (None, None);
+    let mut reading = Reading::new("`expect`", at, &["uid", "equals"]);
     for (key, value) in object(value, "`expect`", at)? {
         let place = format!("{at}{}", pointer(&key));
-        match (&*key, value) {
-            ("uid", value) => of = Some(uid(value, &place)?),
-            ("equals", Value::Null) => equals = Some(None),
-            ("equals", value @ Value::Object(_)) => equals = Some(Some(value.into_owned())),
-            ("equals", other) => return unlike(&place, "`equals`", "an entity or null", &other),
-            (other, _) => return unknown(at, "`expect`", other, &["uid", "equals"]),
+        match (reading.name(&key), value) {
+            (Some("uid"), value) => of = reading.take(uid(value, &place)),
+            (Some(_), Value::Null) => equals = Some(None),
+            (Some(_), value @ Value::Object(_)) => equals = Some(Some(value.into_owned())),
+            (Some(_), other) => equals = reading.take(unlike(&place, "`equals`", "an entity or null", &other)),
+            (None, _) => {}
         }
     }
-    match (of, equals) {
-        (Some(uid), Some(equals)) => Ok(Edit::Expect { uid, equals }),
-        (None, _) => missing(at, "`expect`", "uid"),
-        (_, None) => missing(at, "`expect`", "equals"),
-    }
+    reading.finish(&["uid", "equals"], || Some(Edit::Expect { uid: of?, equals: equals? }))
 }
 
 impl Update {
-    fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+    fn read(value: Value<'_>, at: &str) -> Read<Self> {
         const MEMBERS: &[&str] = &["uid", "attrs", "unset", "tags", "untag", "add_parents", "remove_parents"];
         let mut of = None;
         let (mut attrs, mut unset, mut tags, mut untag) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut add_parents, mut remove_parents) = (Vec::new(), Vec::new());
+        let mut reading = Reading::new("`update`", at, MEMBERS);
         for (key, value) in object(value, "`update`", at)? {
             let place = format!("{at}{}", pointer(&key));
             let what = format!("`{key}`");
@@ -237,31 +304,32 @@ impl Update {
                 Ok(members.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
             };
             let names = |value| list(value, &what, &place, |value, at| text(value, "a name", at));
-            match &*key {
-                "uid" => of = Some(uid(value, &place)?),
-                "attrs" => attrs = members(value)?,
-                "unset" => unset = names(value)?,
-                "tags" => tags = members(value)?,
-                "untag" => untag = names(value)?,
-                "add_parents" => add_parents = list(value, &what, &place, uid)?,
-                "remove_parents" => remove_parents = list(value, &what, &place, uid)?,
-                other => return unknown(at, "`update`", other, MEMBERS),
+            match reading.name(&key) {
+                Some("uid") => of = reading.take(uid(value, &place)),
+                Some("attrs") => attrs = reading.take(members(value)).unwrap_or_default(),
+                Some("unset") => unset = reading.take(names(value)).unwrap_or_default(),
+                Some("tags") => tags = reading.take(members(value)).unwrap_or_default(),
+                Some("untag") => untag = reading.take(names(value)).unwrap_or_default(),
+                Some("add_parents") => {
+                    add_parents = reading.take(list(value, &what, &place, uid)).unwrap_or_default();
+                }
+                Some(_) => remove_parents = reading.take(list(value, &what, &place, uid)).unwrap_or_default(),
+                None => {}
             }
         }
         for (set, removed, member) in [(&attrs, &unset, "unset"), (&tags, &untag, "untag")] {
-            if let Some(i) = removed.iter().position(|name| set.iter().any(|(known, _)| known == name)) {
-                let message = format!("`{}` is both set and removed", removed.get(i).map_or("", String::as_str));
-                return Err(RequestError::new("invalid_member", format!("{at}/{member}/{i}"), message));
+            let both = removed.iter().enumerate().filter(|(_, name)| set.iter().any(|(known, _)| known == *name));
+            for (i, name) in both.take(MOST_FAULTS) {
+                let message = format!("`{name}` is both set and removed");
+                reading.faults.push(RequestError::new("invalid_member", format!("{at}/{member}/{i}"), message));
             }
         }
-        if let Some(i) = remove_parents.iter().position(|parent| add_parents.contains(parent)) {
-            let message = "a parent is both added and removed".to_owned();
-            return Err(RequestError::new("invalid_member", format!("{at}/remove_parents/{i}"), message));
+        let both = remove_parents.iter().enumerate().filter(|(_, parent)| add_parents.contains(*parent));
+        for (i, parent) in both.take(MOST_FAULTS) {
+            let message = format!("the parent `{parent}` is both added and removed");
+            reading.faults.push(RequestError::new("invalid_member", format!("{at}/remove_parents/{i}"), message));
         }
-        match of {
-            Some(uid) => Ok(Self { uid, attrs, unset, tags, untag, add_parents, remove_parents }),
-            None => missing(at, "`update`", "uid"),
-        }
+        reading.finish(&["uid"], || Some(Self { uid: of?, attrs, unset, tags, untag, add_parents, remove_parents }))
     }
 }
 
@@ -297,6 +365,38 @@ mod tests {
             let edit = read(&format!(r#"{{"{name}":{rest}}}"#)).unwrap();
             assert_eq!(edit.name(), name);
             assert_eq!(edit.is_of_entity(), !name.contains("policy") && !name.contains("link"));
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_a_change_is_found_at_once() {
+        for (text, expected) in [
+            (r#"{"put_policy":{"idd":1,"text":2,"x":3}}"#, &["/idd", "/idd", "/text", "/x"][..]),
+            (r#"{"put_policy":{"x":1}}"#, &["/x", "/id", "/text"]),
+            (r#"{"expect":{"uid":"u","equals":1}}"#, &["/uid", "/equals"]),
+            (
+                r#"{"put_link":{"link_id":1,"args":{"?principal":"x","?resource":7}}}"#,
+                &["/link_id", "/args/?principal", "/args/?resource", "/template_id"],
+            ),
+            (
+                r#"{"update":{"attr":[],"unset":["a",1,2],"tags":{"t":1,"u":1},"untag":["u","t"],"add_parents":["x","G::\"g\""],"remove_parents":["G::\"g\"",3]}}"#,
+                &[
+                    "/attr",
+                    "/attr",
+                    "/unset/1",
+                    "/unset/2",
+                    "/add_parents/0",
+                    "/remove_parents/1",
+                    "/untag/0",
+                    "/untag/1",
+                    "/uid",
+                ],
+            ),
+        ] {
+            let faults = Edit::read(Value::parse(text.as_bytes()).unwrap(), "").unwrap_err();
+            let places: Vec<&str> =
+                faults.iter().map(|fault| &fault.pointer[fault.pointer[1..].find('/').unwrap() + 1..]).collect();
+            assert_eq!(places, expected, "{text}: {faults:#?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{RequestError, Uid, Value, hint};
+use crate::model::{RequestError, Uid, Value, closest, hint};
 
 /// One access request. It borrows from the body that it came in.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,12 @@ pub enum OverlayMode {
     Override,
 }
 
+/// The members that name entities.
+const UIDS: [&str; 3] = ["principal", "action", "resource"];
+
+/// Faults that are found at once: a request may have any number of members.
+const MOST_FAULTS: usize = 100;
+
 /// The members that a native request may have.
 const MEMBERS: &[&str] = &["principal", "action", "resource", "context", "entities", "additional_entities"];
 
@@ -72,53 +78,73 @@ impl<'a> AccessRequest<'a> {
     /// The same where a request may have `others` besides, which were taken out of it: a name near one of them is reported with it.
     ///
     /// # Errors
-    /// If a member is missing, unknown or of the wrong type.
+    /// If a member is missing, unknown or of the wrong type: the first fault.
     pub fn from_value_beside(value: Value<'a>, others: &[&str]) -> Result<Self, RequestError> {
+        Self::read_beside(value, others).map_err(|faults| {
+            let first = faults.into_iter().next();
+            first.unwrap_or_else(|| RequestError::new("invalid_request", "", "the request cannot be read"))
+        })
+    }
+
+    /// The same, with every fault.
+    ///
+    /// # Errors
+    /// If members are missing, unknown or of the wrong type.
+    pub fn read_beside(value: Value<'a>, others: &[&str]) -> Result<Self, Vec<RequestError>> {
         let Value::Object(members) = value else {
-            return Err(RequestError::new(
-                "invalid_request",
-                "",
-                format!("the request is {}, not an object", value.kind()),
-            ));
+            let message = format!("the request is {}, not an object", value.kind());
+            return Err(RequestError::new("invalid_request", "", message).into());
         };
-        let (mut principal, mut action, mut resource) = (None, None, None);
+        let mut faults = Vec::new();
+        let mut uids = [None, None, None];
         let (mut context, mut entities, mut additional_entities) = (None, None, None);
         for (key, value) in members {
-            match key.as_ref() {
-                "principal" => principal = Some(uid_member(value, "/principal")?),
-                "action" => action = Some(uid_member(value, "/action")?),
-                "resource" => resource = Some(uid_member(value, "/resource")?),
-                "context" if matches!(value, Value::Object(_)) => context = Some(value),
+            if faults.len() >= MOST_FAULTS {
+                break;
+            }
+            let uid = UIDS.iter().zip(&mut uids).find(|(name, _)| **name == key);
+            match (key.as_ref(), uid) {
+                (_, Some((name, uid))) => {
+                    *uid = Some(uid_member(value, &pointer(name)).map_err(|fault| faults.push(fault)).ok());
+                }
+                ("context", _) if matches!(value, Value::Object(_)) => context = Some(value),
                 // clients whose serializer writes absent members as null mean absent
-                "context" | "entities" | "additional_entities" if value == Value::Null => {}
-                "entities" if matches!(value, Value::Array(_)) => entities = Some(value),
-                "additional_entities" if matches!(value, Value::Array(_)) => additional_entities = Some(value),
-                "context" => return Err(wrong_type("context", "an object", &value)),
-                "entities" | "additional_entities" => return Err(wrong_type(&key, "an array of entities", &value)),
-                unknown => {
-                    return Err(RequestError::new(
-                        "unknown_member",
-                        pointer(unknown),
-                        format!(
-                            "unknown member `{unknown}`; a request has {}{}",
-                            MEMBERS.join(", "),
-                            hint(unknown, MEMBERS.iter().chain(others).copied())
-                        ),
-                    ));
+                ("context" | "entities" | "additional_entities", _) if value == Value::Null => {}
+                ("entities", _) if matches!(value, Value::Array(_)) => entities = Some(value),
+                ("additional_entities", _) if matches!(value, Value::Array(_)) => additional_entities = Some(value),
+                ("context", _) => faults.push(wrong_type("context", "an object", &value)),
+                ("entities" | "additional_entities", _) => {
+                    faults.push(wrong_type(&key, "an array of entities", &value));
+                }
+                (unknown, None) => {
+                    let near = hint(unknown, MEMBERS.iter().chain(others).copied());
+                    let message = format!("unknown member `{unknown}`; a request has {}{near}", MEMBERS.join(", "));
+                    faults.push(RequestError::new("unknown_member", pointer(unknown), message));
+                    // what was probably meant is not missing, too
+                    let meant = closest(unknown, UIDS);
+                    let meant = UIDS.iter().zip(&mut uids).find(|(name, _)| Some(**name) == meant);
+                    if let Some((_, uid @ None)) = meant {
+                        *uid = Some(None);
+                    }
                 }
             }
         }
-        let missing =
-            |name: &str| RequestError::new("missing_member", pointer(name), format!("the request lacks `{name}`"));
-        Ok(Self {
-            principal: principal.ok_or_else(|| missing("principal"))?,
-            action: action.ok_or_else(|| missing("action"))?,
-            resource: resource.ok_or_else(|| missing("resource"))?,
-            context: context.unwrap_or(Value::empty_object()),
-            entities,
-            additional_entities,
-            overlays: Vec::new(),
-        })
+        for (name, _) in UIDS.iter().zip(&uids).filter(|(_, uid)| uid.is_none()) {
+            let message = format!("the request lacks `{name}`");
+            faults.push(RequestError::new("missing_member", pointer(name), message));
+        }
+        match uids {
+            [Some(Some(principal)), Some(Some(action)), Some(Some(resource))] if faults.is_empty() => Ok(Self {
+                principal,
+                action,
+                resource,
+                context: context.unwrap_or(Value::empty_object()),
+                entities,
+                additional_entities,
+                overlays: Vec::new(),
+            }),
+            _ => Err(faults),
+        }
     }
 
     /// Bytes that the request takes in memory, about: for budgets of what waits.
@@ -245,6 +271,29 @@ mod tests {
             let error = read(&format!(r#"{{"principal":{uid}}}"#)).unwrap_err();
             assert!(error.message.contains(expected), "{uid}: {}", error.message);
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_found_at_once() {
+        for (text, expected) in [
+            ("{}", &["/principal", "/action", "/resource"][..]),
+            (
+                r#"{"principle":"A::\"p\"","action":"a","resource":7,"context":[]}"#,
+                &["/principle", "/action", "/resource", "/context"],
+            ),
+            (
+                r#"{"context":null,"entities":{},"additional_entities":1,"principal":"A::\"p\""}"#,
+                &["/entities", "/additional_entities", "/action", "/resource"],
+            ),
+        ] {
+            let faults = AccessRequest::read_beside(Value::parse(text.as_bytes()).unwrap(), &[]).unwrap_err();
+            let places: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+            assert_eq!(places, expected, "{text}");
+        }
+        let many: Vec<String> = (0..1_000).map(|i| format!("\"x{i}\":1")).collect();
+        let value = format!("{{{}}}", many.join(","));
+        let faults = AccessRequest::read_beside(Value::parse(value.as_bytes()).unwrap(), &[]).unwrap_err();
+        assert!(faults.len() < 110);
     }
 
     #[test]

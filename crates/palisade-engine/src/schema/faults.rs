@@ -10,6 +10,7 @@ use crate::model::near::hint_of_reader;
 use crate::model::{Diagnostic, MAX_LISTED, Uid, closest};
 use crate::schema::readable::{self, Readable};
 use crate::schema::references::{self, BUILT_IN, Kind, Names, Reference, Spot};
+use crate::schema::wholes;
 use crate::settings::Limits;
 
 /// How many declarations are parsed by themselves after the text as a whole could not be: each takes a parser.
@@ -21,10 +22,7 @@ pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec
     if !matches!(error, CedarSchemaError::Parse(_)) {
         return diagnose::located(origin, text, error);
     }
-    let told = |start: usize, error: &dyn miette::Diagnostic| {
-        let at = diagnose::offset(error).map(|offset| start + offset);
-        (at, syntax::told(Grammar::Schema, text, start, at, diagnose::one_within(origin, text, start, error)))
-    };
+    let told = |start: usize, error: &dyn miette::Diagnostic| at(origin, text, start, error);
     let (mut found, mut parsed, mut open) = (Vec::new(), 0, 0);
     for declaration in guard::declarations(text) {
         let mut start = declaration.start;
@@ -52,12 +50,24 @@ pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec
     let error: &dyn miette::Diagnostic = error;
     let related = error.related().into_iter().flatten();
     // between declarations, such as a namespace that is not closed
-    let at = |problem: &Diagnostic| (problem.line, problem.column);
+    let place = |problem: &Diagnostic| (problem.line, problem.column);
     let whole = std::iter::once(told(0, error).1).chain(related.map(|error| told(0, error).1));
-    let more: Vec<Diagnostic> = whole.filter(|problem| found.iter().all(|other| at(other) != at(problem))).collect();
+    let more: Vec<Diagnostic> =
+        whole.filter(|problem| found.iter().all(|other| place(other) != place(problem))).collect();
     found.extend(more);
-    found.sort_by_key(at);
+    found.sort_by_key(place);
     found
+}
+
+/// One error in the part of a text that begins at `start` and was parsed alone, and the byte at which it is.
+pub(super) fn at(
+    origin: &str,
+    text: &str,
+    start: usize,
+    error: &dyn miette::Diagnostic,
+) -> (Option<usize>, Diagnostic) {
+    let at = diagnose::offset(error).map(|offset| start + offset);
+    (at, syntax::told(Grammar::Schema, text, start, at, diagnose::one_within(origin, text, start, error)))
 }
 
 /// Words of the reader of the JSON form, and what people call these things.
@@ -120,7 +130,8 @@ pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnos
             found.push(at_name(fragments, Diagnostic::error("schema", message)));
         }
     }
-    let is_covered = listed.is_some() || (problem.message.starts_with("duplicate ") && !found.is_empty());
+    let is_known = wholes::OF_CEDAR.iter().any(|prefix| problem.message.starts_with(prefix));
+    let is_covered = listed.is_some() || (is_known && !found.is_empty());
     if !is_covered {
         let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
         found.extend(std::iter::once(problem).chain(related));
@@ -167,11 +178,25 @@ fn of_names(fragments: &[(String, String)], texts: &[Readable]) -> Vec<Diagnosti
         let message = format!("`{name}` is declared twice; the first is at {}{line}", place.origin);
         at_place(second, name, Diagnostic::error("schema", message))
     });
-    let unread = |name: &str| texts.iter().any(|text| text.may_declare(name));
-    let unresolved = known.unresolved.iter().filter(|reference| !unread(last_word(&reference.written)));
+    let is_loose = texts.iter().any(|text| text.is_loose);
+    let unread = |reference: &Reference| {
+        let name = last_word(&reference.written);
+        texts.iter().any(|text| text.may_declare(name))
+            || (is_loose && known.of(reference.kind).iter().any(|known| last_word(known) == name))
+    };
+    let unresolved = known.unresolved.iter().filter(|reference| !unread(reference));
     let unresolved =
         unresolved.filter_map(|reference| at_place(&reference.spot, &reference.written, undeclared(reference, &known)));
-    let mut found: Vec<Diagnostic> = twice.chain(unresolved).take(MAX_LISTED).collect();
+    let of_whole = wholes::faults(&known).into_iter().filter_map(|fault| {
+        let first = fault.first.and_then(|first| at_place(first, &fault.name, Diagnostic::error("schema", "")));
+        let first = first.map(|first| {
+            let line = first.line.map(|line| format!(":{line}")).unwrap_or_default();
+            format!(" ({}{line})", first.origin)
+        });
+        let message = format!("{}{}", fault.message, first.unwrap_or_default());
+        at_place(fault.spot, &fault.name, Diagnostic::error("schema", message).help(fault.help))
+    });
+    let mut found: Vec<Diagnostic> = twice.chain(unresolved).chain(of_whole).take(MAX_LISTED).collect();
     found.sort_by_key(|found| {
         let number = fragments.iter().position(|(origin, _)| *origin == found.origin);
         (number, found.line, found.column)
@@ -255,11 +280,7 @@ fn one(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Diagno
     if let Some((origin, text)) = whole.max_by_key(|(_, text)| text.len()) {
         return diagnose::one(origin, text, error);
     }
-    let problem = diagnose::one("schema", "", error);
-    match references::of_shape(fragments, &problem.message) {
-        Some((origin, text, at)) => problem.origin(origin).at(text, at),
-        None => at_name(fragments, problem),
-    }
+    at_name(fragments, diagnose::one("schema", "", error))
 }
 
 /// The problem at the first place of a name that it mentions.
@@ -300,240 +321,4 @@ pub(super) fn find(text: &str, name: &str) -> Option<usize> {
         let line = before.rfind('\n').map_or(before, |newline| &before[newline..]);
         !before.ends_with(is_part) && !behind.starts_with(is_part) && !line.contains("//")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::model::SchemaText;
-    use crate::schema::SchemaModel;
-    use crate::settings::Limits;
-
-    fn faults(texts: &[&str]) -> Vec<String> {
-        let fragments = texts.iter().enumerate().map(|(n, text)| (format!("s{n}"), (*text).to_owned())).collect();
-        let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).err().unwrap_or_default();
-        let place = |problem: &crate::model::Diagnostic| {
-            format!("{}:{}: {}", problem.origin, problem.line.unwrap_or(0), problem.message)
-        };
-        found.iter().map(place).collect()
-    }
-
-    #[test]
-    fn every_syntax_error_of_a_text_is_reported() {
-        let text = "entity A { b Long };\n@doc(\"x;\")\nentity B;\nnamespace N { entity C D;\ntype T = { namespace: Long };\n\
-                    action x appliesTo { principal: C resource: C };\n}\nentity X = 3;\n";
-        let found = faults(&[text]);
-        let lines: Vec<&str> = found.iter().filter_map(|line| line.split(':').nth(1)).collect();
-        assert_eq!(lines, ["1", "4", "6", "8"], "{found:#?}");
-        let members = faults(&["entity A {\n a: Long;\n b: Long;\n c: Long\n};\nentty B;\n"]);
-        let lines: Vec<&str> = members.iter().filter_map(|line| line.split(':').nth(1)).collect();
-        assert_eq!(lines, ["2", "6"], "{members:#?}");
-        let open = faults(&["namespace N {\nentity A;\n"]);
-        assert!(matches!(&open[..], [one] if one.contains("unexpected end")), "{open:#?}");
-    }
-
-    #[test]
-    fn an_error_does_not_hide_what_stands_behind_it() {
-        let text =
-            "namespace N {\nentity A\nentity B;\nentity C {}\nacton see appliesTo { principal: A, resource: B };\n}\n";
-        let found = faults(&[text]);
-        let lines: Vec<&str> = found.iter().filter_map(|line| line.split(':').nth(1)).collect();
-        assert_eq!(lines, ["3", "5", "5"], "{found:#?}");
-    }
-
-    #[test]
-    fn a_type_that_is_not_there_has_one_that_is_near() {
-        for (ty, expected) in [
-            ("string", "did you mean `String`?"),
-            ("Strng", "did you mean `String`?"),
-            ("bool", "did you mean `Bool`?"),
-            ("int", "did you mean `Long`?"),
-            ("ip", "did you mean `ipaddr`?"),
-            ("DateTime", "did you mean `datetime`?"),
-            ("Userr", "did you mean `User`?"),
-            ("N::Userr", "did you mean `N::User`?"),
-            ("Set", "write `Set<String>`"),
-            ("Zebra", "declare it as `entity` or `type`"),
-        ] {
-            let text = format!(
-                "namespace N {{ entity User; entity Doc {{ a: {ty}, b: {ty} }}; action seen appliesTo {{ principal: User, resource: Doc }}; }}"
-            );
-            let texts = SchemaText { fragments: vec![("s".to_owned(), text)] };
-            let found = SchemaModel::build(&texts, &Limits::default()).err().unwrap_or_default();
-            assert!(
-                matches!(&found[..], [one, two] if one.column < two.column && one.help == two.help
-                    && one.help.as_deref().unwrap_or_default().contains(expected)),
-                "{ty}: {found:#?}"
-            );
-        }
-        // each name of one declaration
-        let found = faults(&[
-            "entity User in [Grp] {\n doctor: Docter,\n vip: Boolen,\n of: Set<{a: Strng}>,\n also: Docter };\n\
-             action see appliesTo { principal: [User, Usr], resource: User, context: { a: Lng } };",
-        ]);
-        let mut names: Vec<&str> = found.iter().filter_map(|line| line.split('`').nth(1)).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["Boolen", "Docter", "Docter", "Grp", "Lng", "Strng", "Usr"], "{found:#?}");
-        let found =
-            faults(&["entity User;\naction read, see in [raed] appliesTo { principal: User, resource: User };"]);
-        assert!(matches!(&found[..], [one] if one.starts_with("s0:2: undeclared action")), "{found:#?}");
-    }
-
-    #[test]
-    fn faults_of_several_texts_name_the_text_and_the_line() {
-        let users = "// User\nentity User;\n";
-        for (second, expected) in [
-            ("entity Doc {\n  owner: Userr };\n", "s1:2: there is no type `Userr`"),
-            ("entity Doc;\nentity User;\n", "s1:2: `User` is declared twice; the first is at s0:2"),
-            (
-                "entity Doc {\na: Long,\na?: Bool };\n",
-                "s1:3: `a` is declared twice in one record; the first is at line 2",
-            ),
-            (
-                "action see in [\n raed] appliesTo { principal: User, resource: User };\n",
-                "s1:2: undeclared action: Action::\"raed\"",
-            ),
-            ("type A = B;\n\ntype B = A;\n", "s1:"),
-            (
-                "{\"\": {\"entityTypes\": {\"Doc\": {\n\"memberOfTypes\": [\"Usr\"]}}, \"actions\": {}}}",
-                "s1:2: there is no type `Usr`",
-            ),
-        ] {
-            let found = faults(&[users, second]);
-            assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{second}: {found:#?}");
-        }
-    }
-
-    #[test]
-    fn faults_of_a_json_text_have_a_line() {
-        for (text, expected) in [
-            (
-                "{\"\": {\n \"entityTypes\": {\"User\": {\"memberOfTypez\": []}}, \"actions\": {}}}",
-                "s0:2: unknown member",
-            ),
-            ("{\"\": {\n \"entityTypes\": [],\n \"actions\": {}}}", "s0:2: found a list, expected an object"),
-            ("{\"\": {\n \"entityTypes\": {},,\n \"actions\": {}}}", "s0:2: "),
-        ] {
-            let found = faults(&[text]);
-            assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_not_found_is_reported_where_it_is_used() {
-        let json = |ty: &str| {
-            format!(
-                "{{\"m\": {{\"entityTypes\": {{\"Res\": {{}}, \"Other\": {{}}}},\n \"actions\": {{\"raed\": {{}}}}}},\n \
-                 \"n\": {{\"entityTypes\": {{\"U\": {{}},\n \"List\": {{\"shape\": {{\"type\": \"Record\", \"attributes\": \
-                 {{\"Res\": {{\"type\": \"Long\"}},\n \"all\": {{\"type\": \"Set\", \"element\": {ty}}}}}}}}}}},\n \
-                 \"actions\": {{\"see\": {{\"memberOf\": [{{\"id\": \"raed\"}}], \"appliesTo\": {{\"principalTypes\": [\"U\",\n \
-                 \"Usr\"], \"resourceTypes\": [\"List\"]}}}}}}}}}}"
-            )
-        };
-        let text = "namespace m { entity Res; action raed; }\nnamespace n { entity U, V; type Usr2 = Long;\n\
-                    entity List { Res: Long, all: Set<Res> };\naction see in [raed] appliesTo { principal: U,\n\
-                    resource: [List, Usr] }; }";
-        let entity = "{\"type\": \"Entity\", \"name\": \"Res\"}";
-        let either = "{\"type\": \"EntityOrCommon\", \"name\": \"Res\"}";
-        let common = "{\"type\": \"Res\"}";
-        for (text, lines) in [(json(entity), [5, 6, 7]), (json(either), [5, 6, 7]), (text.to_owned(), [3, 4, 5])] {
-            let expected = [
-                format!("s0:{}: there is no type `Res`", lines[0]),
-                format!("s0:{}: undeclared action: Action::\"raed\"", lines[1]),
-                format!("s0:{}: there is no type `Usr`", lines[2]),
-            ];
-            let mut found = faults(&[&text]);
-            found.sort_unstable();
-            assert_eq!(found, expected, "{text}");
-            let fragments = [("s".to_owned(), text.clone())].to_vec();
-            let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).unwrap_err();
-            let helps: Vec<&str> = found.iter().filter_map(|found| found.help.as_deref()).collect();
-            assert!(helps.contains(&"did you mean `m::Res`?"), "{helps:?}");
-        }
-        // common types are no entity types
-        let found = faults(&[&json(common)]);
-        assert!(found.contains(&"s0:5: there is no type `Res`".to_owned()), "{found:?}");
-        // actions
-        let text = json("{\"type\": \"Long\"}").replace("\n \"Usr\"", "\n \"U\"");
-        assert_eq!(faults(&[&text]), ["s0:6: undeclared action: Action::\"raed\""]);
-    }
-
-    #[test]
-    fn a_shape_that_is_no_record_is_reported_where_it_is() {
-        let of = |shape: &str, context: &str| {
-            format!(
-                "{{\"\": {{\"entityTypes\": {{\"Other\": {{\"shape\": {{\"type\": \"Record\", \"attributes\": {{}}}}}}}}, \"actions\": \
-                 {{}}}},\n\"m\": {{\"entityTypes\": {{\n\"U\": {{\n\"shape\": {shape}}}}},\n\"actions\": {{\"see it\": {{\"appliesTo\": \
-                 {{\"principalTypes\": [\"U\"],\n\"resourceTypes\": [\"U\"], \"context\": {context}}}}}}}}}}}"
-            )
-        };
-        let (record, other) = ("{\"type\": \"Record\", \"attributes\": {}}", "{\"type\": \"Long\"}");
-        for (shape, context, expected) in [
-            (other, record, "s0:4: Shape for entity type m::U"),
-            (record, other, "s0:6: Context for action m::Action::\"see it\""),
-        ] {
-            let text = of(shape, context);
-            let found = faults(&[&text]);
-            assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
-        }
-    }
-
-    #[test]
-    fn no_fault_of_names_hides_another() {
-        let all = |texts: &[&str]| {
-            let fragments = texts.iter().enumerate().map(|(n, text)| (format!("s{n}"), (*text).to_owned())).collect();
-            let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).err().unwrap_or_default();
-            let shown = |found: &crate::model::Diagnostic| {
-                let place =
-                    [found.line, found.column].map(|at| at.map_or("?".to_owned(), |at| at.to_string())).join(":");
-                format!("{}:{place}: {}; {}", found.origin, found.message, found.help.as_deref().unwrap_or("-"))
-            };
-            found.iter().map(shown).collect::<Vec<_>>()
-        };
-        let bool_ = "there is no type `Boolean`; did you mean `Bool`?";
-        for (texts, expected) in [
-            (
-                &["entity Doctor { n: Boolean };\nentity Patient { doctor: Doctor, vip: Boolean };"][..],
-                vec![format!("s0:1:20: {bool_}"), format!("s0:2:39: {bool_}")],
-            ),
-            (
-                &["entity D { n: Boolean, m: Strng };\naction read;\naction see in [readd];"],
-                vec![
-                    format!("s0:1:15: {bool_}"),
-                    "s0:1:27: there is no type `Strng`; did you mean `String`?".to_owned(),
-                    "s0:3:16: undeclared action: Action::\"readd\"; did you mean `read`?".to_owned(),
-                ],
-            ),
-            (
-                &["type T = Long;\nentity P in [T];\naction a appliesTo { principal: [P, Long], resource: P, context: P };"],
-                vec![
-                    "s0:2:14: there is no entity type `T`; `T` is a common type, and here is the place of entity types".to_owned(),
-                    "s0:3:37: there is no entity type `Long`; `Long` is a built-in type, and here is the place of entity types".to_owned(),
-                    "s0:3:66: there is no common type `P`; `P` is an entity type, and here is the place of common types".to_owned(),
-                ],
-            ),
-            (
-                &["entity Doctor;\nentity Doctor in [Dctor];\naction read;\naction read in [readd];"],
-                vec![
-                    "s0:2:8: `Doctor` is declared twice; the first is at s0:1; -".to_owned(),
-                    "s0:4:8: `read` is declared twice; the first is at s0:3; -".to_owned(),
-                    "s0:2:19: there is no type `Dctor`; did you mean `Doctor`?".to_owned(),
-                    "s0:4:17: undeclared action: Action::\"readd\"; did you mean `read`?".to_owned(),
-                ],
-            ),
-        ] {
-            let found = all(texts);
-            let as_expected = found.len() == expected.len();
-            let each = found.iter().zip(&expected).all(|(found, expected)| found.starts_with(expected.as_str()));
-            assert!(as_expected && each, "{texts:?}: {found:#?}");
-        }
-    }
-
-    #[test]
-    fn every_type_that_is_not_found_is_reported_at_its_place() {
-        let first = "entity User;\nentity Doc { owner: Userr };\n";
-        let second = "action see appliesTo {\n principal: User,\n resource: Docc };\n";
-        let found = faults(&[first, second]);
-        let expected = ["s0:2: there is no type `Userr`", "s1:3: there is no type `Docc`"];
-        assert_eq!(found, expected);
-    }
 }

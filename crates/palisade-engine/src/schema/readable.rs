@@ -4,12 +4,14 @@
 //! declared twice, and the rest is read again; declarations stay where they stand, so that places found in it are those of
 //! the text.
 
+use std::collections::{HashMap, HashSet};
+
 use cedar_policy::{CedarSchemaError, SchemaFragment};
 
-use crate::diagnose;
+use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar};
 use crate::model::{Diagnostic, MAX_LISTED, Value};
-use crate::schema::{faults, members};
+use crate::schema::{faults, members, unread};
 use crate::settings::Limits;
 
 /// How many bytes are parsed again, at most, to find one more fault in them.
@@ -22,10 +24,16 @@ pub(super) struct Readable {
     pub(super) text: Option<String>,
     /// What is wrong with it.
     pub(super) problems: Vec<Diagnostic>,
-    /// What was taken out: it may declare what others name.
-    pub(super) unread: String,
+    /// What was taken out, in Cedar's form.
+    unread: String,
+    /// What may be declared in what was taken out: others may name it.
+    lost: HashSet<String>,
     /// Names that stand for those that were declared twice.
     pub(super) renamed: Vec<String>,
+    /// Names that stand for namespaces whose blocks are not the first ones, and the names of these.
+    pub(super) again: HashMap<String, String>,
+    /// Which namespaces the declarations are in is not known.
+    pub(super) is_loose: bool,
 }
 
 impl Readable {
@@ -36,7 +44,7 @@ impl Readable {
 
     /// Whether a name may be declared in what could not be read.
     pub(super) fn may_declare(&self, name: &str) -> bool {
-        self.text.is_none() || faults::find(&self.unread, name).is_some()
+        self.text.is_none() || self.lost.contains(name)
     }
 }
 
@@ -68,6 +76,13 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Readable {
                 read.problems.extend(faults::of_text(origin, text, &error));
             }
             take_out(&mut rest, &mut read.unread, |declaration, _| is_broken(declaration))
+        } else if close(&mut rest, &error) {
+            // what was taken out may have the bracket that this one belongs to
+            if syntax::depth(&read.unread) == 0 {
+                read.problems.push(faults::at(origin, text, 0, &error).1);
+            }
+            read.is_loose = true;
+            true
         } else {
             mend(origin, text, &error, &mut rest, &mut read)
         };
@@ -80,7 +95,23 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Readable {
             break;
         }
     }
+    read.lost = unread::names(&read.unread);
     read
+}
+
+/// Closes a namespace that the text leaves open, or takes out a bracket that closes none. Says whether one of both was wrong.
+fn close(rest: &mut String, error: &CedarSchemaError) -> bool {
+    let at = diagnose::offset(error).unwrap_or(rest.len());
+    if rest.get(at..).is_some_and(|rest| rest.starts_with('}')) {
+        rest.replace_range(at..=at, " ");
+        return true;
+    }
+    let ends = rest.get(at..).is_none_or(|rest| rest.trim().is_empty());
+    if ends && matches!(error, CedarSchemaError::Parse(_)) && syntax::depth(rest) > 0 {
+        rest.push_str("\n}");
+        return true;
+    }
+    false
 }
 
 /// Whether a declaration cannot be read alone.
@@ -119,15 +150,28 @@ fn mend(origin: &str, text: &str, error: &CedarSchemaError, rest: &mut String, r
     for error in std::iter::once(error).chain(related) {
         let mut places: Vec<usize> = error.labels().into_iter().flatten().map(|label| label.offset()).collect();
         places.sort_unstable();
-        let found = diagnose::one(origin, text, error);
+        let mut found = diagnose::one(origin, text, error);
+        found.message = found.message.trim_start_matches("error parsing schema: ").to_owned();
         let (Some(first), Some(last)) = (places.first().copied(), places.last().copied()) else {
             read.problems.push(found);
             continue;
         };
+        let second = || format!("; the first is at {origin}:{}", diagnose::line(text, first));
+        if let Some(name) = found.message.strip_prefix("duplicate namespace id: `").filter(|_| first < last) {
+            let name = name.trim_end_matches('`');
+            let message = format!("the namespace `{name}` has two blocks in one file{}", second());
+            let help = "move what is in this block into the first one, or into a file of its own";
+            read.problems.push(Diagnostic::error(origin, message).help(help).at(text, last));
+            // both blocks are read, and declare together
+            if let Some(other) = rename(rest, last, name, read.again.len()) {
+                read.again.insert(other, name.to_owned());
+                mended = true;
+            }
+            continue;
+        }
         if let Some(name) = found.message.strip_suffix(" is declared twice").filter(|_| first < last) {
-            let name = name.trim_start_matches("error parsing schema: ").trim_matches(['`', '"']);
-            let line = diagnose::line(text, first);
-            let message = format!("`{name}` is declared twice; the first is at {origin}:{line}");
+            let name = name.trim_matches(['`', '"']);
+            let message = format!("`{name}` is declared twice{}", second());
             read.problems.push(Diagnostic::error(origin, message).at(text, last));
             let name = name.rsplit("::").next().unwrap_or(name).trim_matches('"');
             if let Some(other) = rename(rest, last, name, read.renamed.len()) {
@@ -148,12 +192,12 @@ fn rename(rest: &mut String, at: usize, name: &str, n: usize) -> Option<String> 
     let start = at + rest.get(at..).and_then(|text| faults::find(text, name))?;
     // digits cannot begin a name
     let letters = b"_QZXJKVWYUqzxjkvwyu";
-    let letter = char::from(*letters.get(n % letters.len())?);
     let kept = name.get(..name.len().checked_sub(1)?)?;
-    let other = format!("{kept}{letter}");
-    if other == name || !name.is_ascii() {
-        return None;
-    }
+    let mut others = (0..letters.len()).filter_map(|i| {
+        let letter = char::from(*letters.get((n + i) % letters.len())?);
+        Some(format!("{kept}{letter}"))
+    });
+    let other = others.find(|other| name.is_ascii() && faults::find(rest, other).is_none())?;
     rest.replace_range(start..start + name.len(), &other);
     Some(other)
 }
@@ -168,16 +212,19 @@ fn read_json(origin: &str, text: &str) -> Readable {
     };
     let Err(error) = SchemaFragment::from_json_str(text) else { return Readable::whole(text) };
     let mut known = value.to_json();
-    let mut problems = members::unknown(origin, text, &mut known);
+    let members::Mended { mut problems, lost, is_bare } = members::mend(origin, text, &mut known);
     if problems.is_empty() {
         return Readable { problems: faults::of_json(origin, text, &error), ..Readable::default() };
     }
-    let without = known.to_string();
+    if is_bare {
+        return Readable { problems, ..Readable::default() };
+    }
+    let mended = known.to_string();
     // places in it are found by the way to them, in the text as it was written
-    match SchemaFragment::from_json_str(&without) {
-        Ok(_) => Readable { text: Some(without), problems, ..Readable::default() },
+    match SchemaFragment::from_json_str(&mended) {
+        Ok(_) => Readable { text: Some(mended), problems, lost: lost.into_iter().collect(), ..Readable::default() },
         Err(error) => {
-            let more = faults::of_json(origin, &without, &error);
+            let more = faults::of_json(origin, &mended, &error);
             // its place is one of a text that no one wrote
             problems.extend(more.into_iter().map(|it| Diagnostic { line: None, column: None, excerpt: None, ..it }));
             Readable { problems, ..Readable::default() }

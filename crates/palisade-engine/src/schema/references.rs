@@ -5,16 +5,14 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use cedar_policy_core::ast::Name;
 use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::parser::Loc;
 use cedar_policy_core::validator::RawName;
 use cedar_policy_core::validator::json_schema::{EntityTypeKind, Fragment, NamespaceDefinition, Type, TypeVariant};
 
-use crate::model::json::without_byte_order_mark;
 use crate::model::way::{self, Step};
-use crate::schema::faults;
 use crate::schema::readable::Readable;
+use crate::schema::{faults, members};
 
 /// The types that every schema has, and how other languages call them.
 pub(super) const BUILT_IN: [(&str, &[&str]); 7] = [
@@ -42,6 +40,12 @@ pub(super) struct Names {
     renamed: HashSet<String>,
     /// What two texts declare, with both places.
     pub(super) twice: Vec<(String, Spot, Spot)>,
+    /// What common types and actions name.
+    pub(super) uses: Vec<Use>,
+    /// What common types are.
+    pub(super) bodies: HashMap<String, Body>,
+    /// What the attributes of entities and the contexts of actions are, where they are not written out as a record.
+    pub(super) shapes: Vec<Shape>,
     /// In the order of the texts, each as often as it is written.
     pub(super) unresolved: Vec<Reference>,
 }
@@ -61,6 +65,57 @@ impl Names {
         names.dedup();
         names
     }
+
+    /// Where something is declared, unless it stands for what no one wrote.
+    pub(super) fn spot(&self, kind: Kind, name: &str) -> Option<&Spot> {
+        let spot = match kind {
+            Kind::Common => self.common.get(name),
+            Kind::Entity => self.entity.get(name),
+            Kind::Either => self.common.get(name).or_else(|| self.entity.get(name)),
+            Kind::Action => self.action.get(name),
+        };
+        spot.filter(|_| !self.renamed.contains(base(name)))
+    }
+
+    /// What a name refers to that could be several things: the first that is declared.
+    pub(super) fn meant<'m>(&self, kind: Kind, meanings: &'m [String]) -> Option<(Kind, &'m str)> {
+        let kinds: &[Kind] = if kind == Kind::Either { &[Kind::Common, Kind::Entity] } else { &[kind] };
+        let mut all = meanings.iter().flat_map(|name| kinds.iter().map(move |kind| (*kind, name.as_str())));
+        all.find(|(kind, name)| match kind {
+            Kind::Common => self.common.contains_key(*name),
+            Kind::Action => self.action.contains_key(*name),
+            Kind::Entity | Kind::Either => self.entity.contains_key(*name),
+        })
+    }
+}
+
+/// Something that a common type or an action names.
+#[derive(Debug)]
+pub(super) struct Use {
+    /// What names it: a common type or an action.
+    pub(super) owner: (Kind, String),
+    pub(super) kind: Kind,
+    /// What is named, as it could be meant.
+    pub(super) meanings: Vec<String>,
+}
+
+/// What a type is.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Record,
+    /// Another type, as it could be meant.
+    Named(Kind, Vec<String>),
+    /// Nothing with members: what it is called.
+    Other(String),
+}
+
+/// What stands where the members of an entity or a context should.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// Whose members.
+    pub(super) what: String,
+    pub(super) body: Body,
+    pub(super) spot: Spot,
 }
 
 /// Where something stands in the texts.
@@ -122,27 +177,6 @@ pub(super) fn offset(text: &str, place: &[Step]) -> Option<usize> {
     Some(at + text.len() - written.len())
 }
 
-/// Where the shape or context stands that a message of Cedar is about: the file, its text and the byte.
-pub(super) fn of_shape<'t>(texts: &'t [(String, String)], message: &str) -> Option<(&'t str, &'t str, usize)> {
-    let (about, _) = message.split_once(" is declared ")?;
-    let way: Vec<&str> = if let Some(name) = about.strip_prefix("Shape for entity type ") {
-        let (namespace, name) = name.rsplit_once("::").unwrap_or(("", name));
-        vec![namespace, "entityTypes", name, "shape"]
-    } else {
-        let action = about.strip_prefix("Context for action ")?;
-        let (name, id) = action.split_once("::\"")?;
-        let namespace = name.rsplit_once("::").map_or("", |(namespace, _)| namespace);
-        vec![namespace, "actions", id.strip_suffix('"')?, "appliesTo", "context"]
-    };
-    texts.iter().find_map(|(origin, text)| {
-        let text = without_byte_order_mark(text);
-        let has = serde_json::from_str::<serde_json::Value>(text).ok()?;
-        way.iter().try_fold(&has, |here, member| here.get(*member))?;
-        let place: Vec<Step> = way.iter().map(|member| Step::Member((*member).to_owned())).collect();
-        Some((origin.as_str(), text, offset(text, &place)?))
-    })
-}
-
 /// The names in what can be read of the texts of a schema.
 pub(super) fn read(texts: &[Readable]) -> Names {
     let mut all = All::default();
@@ -157,14 +191,16 @@ pub(super) fn read(texts: &[Readable]) -> Names {
         let Some(fragment) = fragment else { continue };
         for (namespace, declared) in &fragment.0 {
             let root = namespace.as_ref().map(ToString::to_string).unwrap_or_default();
-            let mut walk =
-                Walk { all: &mut all, namespace: namespace.as_ref(), number, is_json, path: vec![Step::Member(root)] };
+            let namespace = Some(readable.again.get(&root).unwrap_or(&root).clone()).filter(|name| !name.is_empty());
+            let path = vec![Step::Member(root)];
+            let mut walk = Walk { all: &mut all, namespace, number, is_json, path, owner: None };
             walk.namespace(declared);
         }
     }
-    let All { common, entity, action, twice, references } = all;
+    let All { common, entity, action, twice, references, uses, bodies, shapes } = all;
     let renamed: HashSet<String> = texts.iter().flat_map(|text| text.renamed.iter().cloned()).collect();
-    let mut names = Names { common, entity, action, renamed, twice, unresolved: Vec::new() };
+    let unresolved = Vec::new();
+    let mut names = Names { common, entity, action, renamed, twice, uses, bodies, shapes, unresolved };
     let mut seen = HashSet::new();
     let mut unresolved = Vec::new();
     for mut reference in references {
@@ -212,14 +248,19 @@ struct All {
     action: HashMap<String, Spot>,
     twice: Vec<(String, Spot, Spot)>,
     references: Vec<Reference>,
+    uses: Vec<Use>,
+    bodies: HashMap<String, Body>,
+    shapes: Vec<Shape>,
 }
 
 struct Walk<'w> {
     all: &'w mut All,
-    namespace: Option<&'w Name>,
+    namespace: Option<String>,
     number: usize,
     is_json: bool,
     path: Vec<Step>,
+    /// The common type or action that is walked.
+    owner: Option<(Kind, String)>,
 }
 
 impl Walk<'_> {
@@ -227,15 +268,23 @@ impl Walk<'_> {
         for (name, common) in &declared.common_types {
             let name = name.as_ref().to_string();
             self.declare(Kind::Common, &name, ["commonTypes", &name], common.loc.as_ref());
+            let body = self.body(&common.ty);
+            self.all.bodies.insert(self.whole(&name), body);
+            self.owner = Some((Kind::Common, self.whole(&name)));
             self.within(&["commonTypes", &name], |walk| walk.ty(&common.ty));
         }
+        self.owner = None;
         for (name, entity) in &declared.entity_types {
             let name = name.to_string();
             self.declare(Kind::Entity, &name, ["entityTypes", &name], entity.loc.as_ref());
             let EntityTypeKind::Standard(standard) = &entity.kind else { continue };
             self.within(&["entityTypes", &name], |walk| {
                 walk.types("memberOfTypes", &standard.member_of_types);
-                walk.within(&["shape"], |walk| walk.ty(&standard.shape.0));
+                let what = format!("the attributes of `{}`", walk.whole(&name));
+                walk.within(&["shape"], |walk| {
+                    walk.shape(what, &standard.shape.0);
+                    walk.ty(&standard.shape.0);
+                });
                 if let Some(tags) = &standard.tags {
                     walk.within(&["tags"], |walk| walk.ty(tags));
                 }
@@ -244,8 +293,11 @@ impl Walk<'_> {
         for (name, action) in &declared.actions {
             let uid = format!("Action::\"{}\"", name.escape_debug());
             self.declare(Kind::Action, &uid, ["actions", name], action.loc.as_ref());
+            let what = format!("the context of `{}`", self.whole(&uid));
+            self.owner = Some((Kind::Action, self.whole(&uid)));
             self.within(&["actions", name], |walk| {
-                for (i, parent) in action.member_of.iter().flatten().enumerate() {
+                let parents = action.member_of.iter().flatten().enumerate();
+                for (i, parent) in parents.filter(|(_, parent)| parent.id != members::UNNAMED) {
                     let path = [Step::Member("memberOf".to_owned()), Step::Element(i), Step::Member("id".to_owned())];
                     let loc = parent.ty.as_ref().and_then(RawName::loc);
                     walk.add(Kind::Action, parent.to_string(), parent.ty.as_ref(), loc, &path);
@@ -258,10 +310,47 @@ impl Walk<'_> {
                 walk.within(&["appliesTo"], |walk| {
                     walk.types("principalTypes", &applies_to.principal_types);
                     walk.types("resourceTypes", &applies_to.resource_types);
-                    walk.within(&["context"], |walk| walk.ty(&applies_to.context.0));
+                    walk.within(&["context"], |walk| {
+                        walk.shape(what, &applies_to.context.0);
+                        walk.ty(&applies_to.context.0);
+                    });
                 });
             });
         }
+        self.owner = None;
+    }
+
+    /// Notes what stands where a record should.
+    fn shape(&mut self, what: String, ty: &Type<RawName>) {
+        let body = self.body(ty);
+        if !matches!(body, Body::Record) {
+            let spot = self.spot(ty.loc(), &[]);
+            self.all.shapes.push(Shape { what, body, spot });
+        }
+    }
+
+    fn body(&self, ty: &Type<RawName>) -> Body {
+        let other = |what: &str| Body::Other(what.to_owned());
+        match ty {
+            Type::CommonTypeRef { type_name, .. } => Body::Named(Kind::Common, self.meanings(type_name)),
+            Type::Type { ty, .. } => match ty {
+                TypeVariant::Record(_) => Body::Record,
+                TypeVariant::EntityOrCommon { type_name } => Body::Named(Kind::Either, self.meanings(type_name)),
+                TypeVariant::Entity { name } => Body::Other(format!("an entity of type `{name}`")),
+                TypeVariant::Extension { name } => Body::Other(format!("`{name}`")),
+                TypeVariant::Set { .. } => other("a set"),
+                TypeVariant::String => other("`String`"),
+                TypeVariant::Long => other("`Long`"),
+                TypeVariant::Boolean => other("`Bool`"),
+            },
+        }
+    }
+
+    /// What a name may refer to, the nearest first.
+    fn meanings(&self, name: &RawName) -> Vec<String> {
+        let written = name.to_string();
+        let own = (!written.contains("::") && self.namespace.is_some()).then(|| self.whole(&written));
+        own.into_iter().chain([written]).collect()
     }
 
     fn types(&mut self, member: &str, types: &[RawName]) {
@@ -321,7 +410,7 @@ impl Walk<'_> {
     }
 
     fn whole(&self, name: &str) -> String {
-        self.namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}::{name}"))
+        self.namespace.as_ref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}::{name}"))
     }
 
     fn add(&mut self, kind: Kind, written: String, name: Option<&RawName>, loc: Option<&Loc>, path: &[Step]) {
@@ -329,6 +418,10 @@ impl Walk<'_> {
         let mut meanings = vec![written.clone()];
         if !is_qualified && self.namespace.is_some() {
             meanings.insert(0, self.whole(&written));
+        }
+        if let Some(owner) = self.owner.clone().filter(|(owner, _)| (*owner == Kind::Action) == (kind == Kind::Action))
+        {
+            self.all.uses.push(Use { owner, kind, meanings: meanings.clone() });
         }
         let spot = self.spot(loc, path);
         self.all.references.push(Reference { kind, written, meanings, spot, elsewhere: None });

@@ -139,7 +139,7 @@ fn what_changes_nothing_for_its_name_is_said() {
             vec![
                 "there is no policy `a`",
                 "there is no policy `b`",
-                "`User::\"zz\"` is not stored, so this changed nothing, and neither did 1 more deletion",
+                "`User::\"zz\"` is not stored, so this changed nothing, and neither did 1 more change",
             ],
         ),
         (
@@ -157,7 +157,27 @@ fn what_changes_nothing_for_its_name_is_said() {
             r#"[{"put_policy":{"id":"n","text":"permit(principal, action, resource) when { true };"}},{"delete_policy":"n"}]"#,
             vec![],
         ),
-        (r#"[{"revert_policy":"granted"},{"revert_link":"grant"}]"#, vec![]),
+        (
+            r#"[{"revert_policy":"granted"},{"revert_link":"grant"}]"#,
+            vec![
+                "/changes/0/revert_policy: no change was made to the policy `granted`, so reverting it changed nothing",
+                "/changes/1/revert_link: no change was made to the link `grant`",
+            ],
+        ),
+        (
+            r#"[{"revert":"User::\"zz\""}]"#,
+            vec!["/changes/0/revert: `User::\"zz\"` is not stored, so this changed nothing"],
+        ),
+        (
+            r#"[{"revert":"User::\"a\""}]"#,
+            vec!["/changes/0/revert: no change was made to `User::\"a\"`, so reverting it changed nothing"],
+        ),
+        (r#"[{"update":{"uid":"User::\"a\""}}]"#, vec!["/changes/0/update: the update of `User::\"a\"` says nothing"]),
+        (
+            r#"[{"update":{"uid":"User::\"a\"","unset":["at"]}},{"delete":"User::\"a\""},{"revert":"User::\"a\""}]"#,
+            vec!["/changes/0/update/unset/0: `User::\"a\"` has no attribute `at`"],
+        ),
+        (r#"[{"delete_policy":"granted"},{"revert_policy":"granted"}]"#, vec![]),
     ] {
         let changed = transact(&start, text, Dangling::Keep).unwrap();
         let found = shown(&changed.warnings);

@@ -57,6 +57,29 @@ fn what_is_wrong_has_a_line() {
 }
 
 #[test]
+fn one_fault_of_a_route_does_not_hide_the_next() {
+    let text = "credentail: {}\nprefix: {a: 1}\nroutes:\n  - path: /docs/{id}\n    method: GET\n    publik: true\n    upgrade: h2c\n  \
+                - match: GET /a\n    action: [view]\n    also: [{actio: a}]\n    context: {n: 1.5, m: 2.5}\n  - 7\n";
+    let problems = load(text).unwrap_err();
+    for expected in [
+        "1: unknown key `credentail`",
+        "2: `prefix`: ",
+        "4: unknown key `path`",
+        "5: unknown key `method`",
+        "6: unknown key `publik`",
+        "7: `upgrade`: ",
+        "9: `action`: ",
+        "10: `also.0.actio`: ",
+        "11: `context.n`: ",
+        "11: `context.m`: ",
+        "12: ",
+    ] {
+        assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}: {problems:#?}");
+    }
+    assert_eq!(problems.len(), 11, "{problems:#?}");
+}
+
+#[test]
 fn what_the_schema_does_not_know_is_an_error() {
     for (route, line, message) in [
         ("action: vew\n    resource: Device::{path.id}", 4, "no action `N::Action::\"vew\"`; did you mean `view`?"),

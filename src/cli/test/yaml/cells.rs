@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use palisade_engine::model::Uid;
 
 use super::{File, Named, reasons, unknown_key};
-use crate::cli::test::model::{Fault, Reasons};
+use crate::cli::test::model::{Fault, Read, Reasons, all};
 use crate::cli::test::node::{Member, Node};
 
 const CELL_KEYS: &str = "`principal`, `action`, `resource` and `reason`";
@@ -21,32 +21,37 @@ pub(super) struct Cell {
 }
 
 /// Reads the list. Each cell names what the matrix has.
-pub(super) fn read(file: &File<'_>, node: &Node, matrix: [&[Named<'_>]; 3]) -> Result<Vec<Cell>, Fault> {
-    node.list("`allow`")?.iter().map(|node| cell(file, node, matrix)).collect()
+pub(super) fn read(file: &File<'_>, node: &Node, matrix: [&[Named<'_>]; 3]) -> Read<Vec<Cell>> {
+    all(node.list("`allow`")?.iter().map(|node| cell(file, node, matrix)))
 }
 
-fn cell(file: &File<'_>, node: &Node, matrix: [&[Named<'_>]; 3]) -> Result<Cell, Fault> {
+fn cell(file: &File<'_>, node: &Node, matrix: [&[Named<'_>]; 3]) -> Read<Cell> {
     let mut cell = Cell { line: node.line, names: [None, None, None], reasons: None };
-    for Member { key, line, value } in node.map("a cell of `allow`")? {
+    all::<(), Vec<Fault>, ()>(node.map("a cell of `allow`")?.iter().map(|Member { key, line, value }| {
         let part = match key.as_str() {
             "principal" => 0,
             "action" => 1,
             "resource" => 2,
             "reason" => {
                 cell.reasons = Some(reasons(value)?);
-                continue;
+                return Ok(());
             }
-            _ => return Err(Fault::at(*line, unknown_key(key, "a cell of `allow`", CELL_KEYS))),
+            _ => return Err(Fault::at(*line, unknown_key(key, "a cell of `allow`", CELL_KEYS)).into()),
         };
         let named = file.named(value, &format!("`{key}`"), part == 1)?;
         let known: BTreeSet<&Uid<'_>> = matrix[part].iter().map(|named| &named.uid).collect();
-        if let Some(other) = named.iter().find(|named| !known.contains(&named.uid)) {
+        let others = named.iter().filter(|named| !known.contains(&named.uid)).map(|other| {
             let message =
                 format!("`{}` is not among the test's `{key}`: add it there, or correct it here", other.written);
-            return Err(Fault::at(*line, message));
+            Fault::at(*line, message)
+        });
+        let others: Vec<Fault> = others.collect();
+        if !others.is_empty() {
+            return Err(others);
         }
         cell.names[part] = Some(named.into_iter().map(|named| named.uid).collect());
-    }
+        Ok(())
+    }))?;
     Ok(cell)
 }
 

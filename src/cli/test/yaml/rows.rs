@@ -3,23 +3,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::test::model::Fault;
+use crate::cli::test::model::{Fault, Read, all};
 use crate::cli::test::node::{Kind, Member, Node};
 
 /// The tests that one with rows stands for; nothing where it has none.
-pub(super) fn expand(test: &Node) -> Result<Option<Vec<Node>>, Fault> {
+pub(super) fn expand(test: &Node) -> Read<Option<Vec<Node>>> {
     let Kind::Map(members) = &test.kind else { return Ok(None) };
     let Some(each) = members.iter().find(|member| member.key == "each") else { return Ok(None) };
     let rows = each.value.list("`each`")?;
     if rows.is_empty() {
-        return Err(Fault::at(each.line, "the test asks nothing: `each` is an empty list"));
+        return Err(Fault::at(each.line, "the test asks nothing: `each` is an empty list").into());
     }
     let mut used = BTreeSet::new();
-    let mut tests = Vec::with_capacity(rows.len());
-    for row in rows {
+    let tests: Read<Vec<Node>> = all(rows.iter().map(|row| -> Read<Node> {
         let values = row.map("a row of `each`")?;
-        let mut filled = Vec::with_capacity(members.len());
-        for member in members.iter().filter(|member| member.key != "each") {
+        let written = members.iter().filter(|member| member.key != "each");
+        let filled = all(written.map(|member| -> Read<Member> {
             let mut value = fill(&member.value, values, &mut used)?;
             if member.key == "name" && value == member.value {
                 // else all of them had the same name
@@ -29,36 +28,35 @@ pub(super) fn expand(test: &Node) -> Result<Option<Vec<Node>>, Fault> {
                     *name = format!("{name} {{{}}}", shown.join(", "));
                 }
             }
-            filled.push(Member { key: member.key.clone(), line: member.line, value });
+            Ok(Member { key: member.key.clone(), line: member.line, value })
+        }))?;
+        Ok(Node { line: row.line, kind: Kind::Map(filled) })
+    }));
+    // what a row lacks is the same fault in every row
+    let mut faults: Vec<Fault> = Vec::new();
+    for fault in tests.as_ref().err().into_iter().flatten() {
+        if !faults.contains(fault) {
+            faults.push(fault.clone());
         }
-        tests.push(Node { line: row.line, kind: Kind::Map(filled) });
     }
-    for row in rows {
-        for member in row.map("a row of `each`")? {
-            if !used.contains(member.key.as_str()) {
-                let message = format!("`{}` is not used: write `${{{}}}` where it belongs", member.key, member.key);
-                return Err(Fault::at(member.line, message));
-            }
-        }
+    if faults.is_empty() {
+        let members = rows.iter().filter_map(|row| row.map("a row of `each`").ok()).flatten();
+        faults.extend(members.filter(|member| !used.contains(member.key.as_str())).map(|member| {
+            let message = format!("`{}` is not used: write `${{{}}}` where it belongs", member.key, member.key);
+            Fault::at(member.line, message)
+        }));
     }
-    Ok(Some(tests))
+    if faults.is_empty() { tests.map(Some) } else { Err(faults) }
 }
 
-fn fill<'r>(node: &Node, row: &'r [Member], used: &mut BTreeSet<&'r str>) -> Result<Node, Fault> {
+fn fill<'r>(node: &Node, row: &'r [Member], used: &mut BTreeSet<&'r str>) -> Read<Node> {
     let kind = match &node.kind {
-        Kind::Text(text) => return filled(node, text, row, used),
-        Kind::List(items) => {
-            Kind::List(items.iter().map(|item| fill(item, row, used)).collect::<Result<Vec<_>, Fault>>()?)
-        }
-        Kind::Map(members) => Kind::Map(
-            members
-                .iter()
-                .map(|member| {
-                    let value = fill(&member.value, row, used)?;
-                    Ok(Member { key: member.key.clone(), line: member.line, value })
-                })
-                .collect::<Result<Vec<_>, Fault>>()?,
-        ),
+        Kind::Text(text) => return Ok(filled(node, text, row, used)?),
+        Kind::List(items) => Kind::List(all(items.iter().map(|item| fill(item, row, used)))?),
+        Kind::Map(members) => Kind::Map(all(members.iter().map(|member| -> Read<Member> {
+            let value = fill(&member.value, row, used)?;
+            Ok(Member { key: member.key.clone(), line: member.line, value })
+        }))?),
         other => other.clone(),
     };
     Ok(Node { line: node.line, kind })

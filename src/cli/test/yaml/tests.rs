@@ -73,7 +73,10 @@ fn what_is_wrong_has_a_line() {
         ("without: [nobody]\ntests: []\n", 1, "`nobody` is not an entity"),
         ("a: 1\na: 2\n", 2, "not valid YAML: duplicate mapping key: a (column"),
     ] {
-        let fault = parse(text).unwrap_err();
+        let fault = match parse(text) {
+            Err(fault) => fault,
+            Ok(cases) => cases[0].check.clone().unwrap_err(),
+        };
         assert!(fault.message.contains(message), "{text}: {fault:?}");
         assert!(fault.line.is_some_and(|found| found.abs_diff(line) <= 1), "{text}: {fault:?}");
     }
@@ -142,6 +145,51 @@ fn one_fault_of_a_test_does_not_hide_the_next() {
     for ((line, message), (at, begins)) in faults.iter().zip(expected) {
         assert!(*line == at && message.starts_with(begins), "{at} {begins}: {faults:#?}");
     }
+}
+
+#[test]
+fn one_fault_within_a_part_does_not_hide_the_next() {
+    let text = "defaults:\n  context: {a: 1.5, b: [null,\n   2.5]}\n  expect: alow\nentities:\n  - uid: ann\n    attr: {}\n    \
+                parents: [x,\n     y]\n  - {like: 7}\nwithout: [v,\n  w]\ntests:\n  - name: t\n    principal: [U::a, b,\n     3]\n    \
+                action: x\n    resource: R::c\n    reason: [1,\n     2]\n    allow: []\n  - name: u\n    principal: U::a\n    \
+                action: x\n    resource: R::c\n    allow:\n      - {action: y, resource: R::d}\n      - {who: U::a}\n  \
+                - name: v\n    principal: ${x}\n    action: ${y}\n    resource: R::c\n    expect: deny\n    each: [{z: 1}, {z: 2}, 3]\n";
+    let cases = parse(text).unwrap();
+    let faults: Vec<String> = cases
+        .iter()
+        .map(|case| case.check.as_ref().unwrap_err())
+        .map(|fault| format!("{}: {}", fault.line.unwrap(), fault.message))
+        .collect();
+    let expected = [
+        "2: Cedar's numbers are whole",
+        "2: Cedar has no null",
+        "3: Cedar's numbers are whole",
+        "4: `expect` is",
+        "6: `ann` is not an entity",
+        "7: unknown key `attr`",
+        "8: `x` is not an entity",
+        "9: `y` is not an entity",
+        "10: `like` must be a text",
+        "10: the entity lacks `uid`",
+        "11: `v` is not an entity",
+        "12: `w` is not an entity",
+        "15: `b` is not an entity",
+        "16: `principal` must be a text",
+        "19: a policy id in `reason`",
+        "20: a policy id in `reason`",
+        "27: `y` is not among the test's `action`",
+        "27: `R::d` is not among the test's `resource`",
+        "28: unknown key `who`",
+        "30: there is no `x` in this row",
+        "31: there is no `y` in this row",
+        "34: a row of `each` must be a mapping",
+    ];
+    let mut found = faults.clone();
+    for expected in expected {
+        let at = found.iter().position(|found| found.starts_with(expected));
+        found.remove(at.unwrap_or_else(|| panic!("{expected}: {faults:#?}")));
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
