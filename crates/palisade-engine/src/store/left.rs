@@ -14,8 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::record::{Entity, set_left};
-use super::{PAGE_BITS, PAGE_SLOTS, slot};
+use super::record::Entity;
 use crate::shared::List;
 
 /// How many ids of the list a draft looks at for one that it needs. Each is looked at once for each time it was listed.
@@ -100,7 +99,7 @@ impl Draft {
         }
         for _ in 0..MOST_TRIES {
             let id = Arc::make_mut(&mut self.left).get_mut(ty as usize)?.pop()?;
-            set_left(self.place(id), false);
+            self.set_left(id, false);
             if self.was_unnamed(id) {
                 return Some(id);
             }
@@ -111,8 +110,7 @@ impl Draft {
     /// Whether nothing named an id when the draft began, and this draft has nothing to do with it.
     fn was_unnamed(&self, id: u32) -> bool {
         let Some(reuse) = &self.reuse else { return false };
-        let before = self.pages.get((id >> PAGE_BITS) as usize).map(|page| Entity::new(slot(&page.bytes, id)));
-        before.is_some_and(Entity::is_mere_name)
+        self.pages.before(id).is_some_and(Entity::is_mere_name)
             && self.record(id).is_mere_name()
             && !reuse.held.contains(&id)
             && self.referrers.of(id).next().is_none()
@@ -125,23 +123,20 @@ impl Draft {
     pub(super) fn list_left(&mut self) {
         let (Some(reuse), Some(edits)) = (&self.reuse, &self.referring) else { return };
         let dropped: HashSet<u32> = reuse.dropped.iter().copied().collect();
-        let on_pages = self.touched.iter().flat_map(|(number, page)| {
-            let names = page.records.iter().enumerate().filter(|(_, record)| Entity::new(record).is_mere_name());
-            names.map(move |(i, _)| number * PAGE_SLOTS as u32 + i as u32)
-        });
         let unreferred = edits.iter().filter(|(_, added)| !**added).map(|(pair, _)| (pair >> 32) as u32);
         let is_new = |id: &u32| {
             let record = self.record(*id);
             let named = || reuse.named.contains(id) || reuse.users.name(*id) && !dropped.contains(id);
             record.is_mere_name() && !record.is_left() && !reuse.users.loaded(*id) && !named() && !self.is_referred(*id)
         };
-        let mut ids: Vec<u32> = on_pages.chain(unreferred).chain(dropped.iter().copied()).filter(is_new).collect();
+        let mut ids: Vec<u32> =
+            self.pages.mere_names().chain(unreferred).chain(dropped.iter().copied()).filter(is_new).collect();
         ids.sort_unstable();
         ids.dedup();
         // the last of the list is taken first
         for id in ids.into_iter().rev() {
             let ty = self.type_of(id) as usize;
-            set_left(self.place(id), true);
+            self.set_left(id, true);
             let lists = Arc::make_mut(&mut self.left);
             if lists.len() <= ty {
                 lists.resize(ty + 1, List::default());
