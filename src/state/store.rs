@@ -209,7 +209,7 @@ fn kind(thing: Thing) -> Kind {
 fn told(entry: Entry<'_>) -> Result<Told<'_>, String> {
     match entry {
         Entry::Overlay { word: Kept::Put(change), .. } => {
-            let change = Value::parse(change).map_err(|error| error.to_string())?;
+            let change = Value::parse_usual(change).map_err(|error| error.to_string())?;
             match change {
                 Value::Object(mut members) if matches!(&*members, [(name, Value::Object(_))] if name == "upsert") => {
                     Ok(Told::Entity(members.swap_remove(0).1))

@@ -272,7 +272,7 @@ impl Lines {
             self.faults.push("invalid_member", &at, format!("a change of more than {LONGEST} bytes"), number);
             return Ok(0);
         }
-        let value = match Value::parse(line) {
+        let value = match Value::parse_usual(line) {
             Ok(value) => value,
             Err(error) => {
                 self.faults.push("malformed_json", &at, no_json(line, &error), number);

@@ -18,6 +18,7 @@ mod update;
 mod users;
 mod words;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::EntityId;
@@ -326,17 +327,15 @@ impl Transacting<'_> {
 
     /// Stores the entity that was read last.
     fn write(&mut self, id: EntityId, place: Place) -> Result<(), String> {
-        self.count_if_again(id)?;
-        self.touch(id, place)?;
+        if !self.touch(id, place)? || self.untouched.contains(&id) {
+            self.count_again()?;
+        }
         self.draft.put(id, &self.packer.out, Layer::Overlay);
         Ok(())
     }
 
-    /// Counts the bytes of the entity that was read last, where the transaction was at it before.
-    fn count_if_again(&mut self, id: EntityId) -> Result<(), String> {
-        if !self.touched.contains_key(&id) && !self.untouched.contains(&id) {
-            return Ok(());
-        }
+    /// Counts the bytes of the entity that was read last: the transaction was at it before.
+    fn count_again(&mut self) -> Result<(), String> {
         self.rewritten += self.packer.out.len();
         if self.rewritten <= MOST_REWRITTEN {
             return Ok(());
@@ -398,13 +397,14 @@ impl Transacting<'_> {
         Ok(())
     }
 
-    fn touch(&mut self, id: EntityId, place: Place) -> Result<(), String> {
-        if !self.touched.contains_key(&id) {
-            self.room = self.room.checked_sub(1).ok_or_else(|| self.too_many())?;
-            self.touched.insert(id, place);
-            self.draft.hold(id);
-        }
-        Ok(())
+    /// Notes that an entity is written or removed. Gives whether it was not before.
+    fn touch(&mut self, id: EntityId, place: Place) -> Result<bool, String> {
+        let Entry::Vacant(vacant) = self.touched.entry(id) else { return Ok(false) };
+        let Some(room) = self.room.checked_sub(1) else { return Err(self.too_many()) };
+        vacant.insert(place);
+        self.room = room;
+        self.draft.hold(id);
+        Ok(true)
     }
 
     fn too_many(&self) -> String {

@@ -54,8 +54,9 @@ impl Transacting<'_> {
         };
         // what changes nothing is no word of a change: the base goes on counting
         if self.draft.record(id).has_content_of(Entity::new(&self.packer.out)) {
-            self.count_if_again(id)?;
-            self.untouched.insert(id);
+            if !self.untouched.insert(id) || self.touched.contains_key(&id) {
+                self.count_again()?;
+            }
             return Ok(());
         }
         self.write(id, place)?;

@@ -196,7 +196,7 @@ fn elements(block: Block, longest: usize, seen: &mut Seen, each: Each<'_>) -> Re
             }
             continue;
         }
-        let mut parsed = serde_json::from_str::<Value<'_>>(text);
+        let mut parsed = Value::parse_usual(text.as_bytes());
         if parsed.is_err()
             && !block.array
             && let Some((value, at)) = before_comma(text)

@@ -282,6 +282,20 @@ struct Parts<'a> {
     resource: Option<Uid<'a>>,
 }
 
+impl<'a> Value<'a> {
+    /// Reads one JSON document, as [`Value::parse`] does, and in a fraction of the time if it is an object in its usual form.
+    ///
+    /// # Errors
+    /// As [`Value::parse`].
+    pub fn parse_usual(bytes: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let Some(mut reader) = Reader::new(bytes) else { return Self::parse(bytes) };
+        match reader.object().filter(|_| reader.is_at_end()) {
+            Some(object) => Ok(object),
+            None => serde_json::from_str(reader.text),
+        }
+    }
+}
+
 impl<'a> AccessRequest<'a> {
     /// Reads a body that is a request in its usual form, as [`AccessRequest::from_value`] would. `None` says nothing about
     /// it.

@@ -40,6 +40,9 @@ fn says_the_same(body: &[u8]) -> bool {
     if let Some(request) = &request {
         assert_eq!(in_full(body).as_ref(), Ok(request), "{}", String::from_utf8_lossy(body));
     }
+    let said = |read: Result<Value<'static>, serde_json::Error>| read.map_err(|error| error.to_string());
+    let [usual, full] = [Value::parse_usual(body), Value::parse(body)].map(|read| said(read.map(Value::into_owned)));
+    assert_eq!(usual, full, "{}", String::from_utf8_lossy(body));
     let batch = batch_in_usual_form(body);
     if batch.is_some() {
         assert_eq!(batch, batch_in_full(body), "{}", String::from_utf8_lossy(body));

@@ -1,35 +1,23 @@
-//! A store being changed: the pages touched are unpacked here, everything else is shared with the original.
+//! A store being changed: what is touched is copied, everything else is shared with the original.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 use super::left::{Left, Reuse};
+use super::pages::Pages;
 use super::record::{Entity, Layer, absent, set_layer, set_left, set_levels_below};
 use super::referrers::{Edits, Referrers, pair, references};
-use super::spine::Spine;
 use super::symbols::Symbols;
 use super::table::Table;
-use super::{Counts, PAGE_BITS, PAGE_SLOTS, Page, Store, page_of, slot};
+use super::{Counts, PAGE_BITS, PAGE_SLOTS, Store, page_of};
 use crate::broken::broken;
 use crate::ids::{EntityId, NameId, TypeId};
 use crate::model::Uid;
 use crate::value::TooLarge;
 
-#[derive(Debug)]
-pub(super) struct Unpacked {
-    ty: TypeId,
-    pub(super) records: Vec<Box<[u8]>>,
-}
-
 /// A store that is being built or changed. Dropping it leaves no trace; [`Draft::commit`] makes a store of it.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub(super) pages: Spine<Page>,
-    /// Pages numbered from here on exist in `touched` alone.
-    page_count: usize,
-    pub(super) touched: HashMap<u32, Unpacked, RandomState>,
+    pub(super) pages: Pages,
     table: Table,
     symbols: Arc<Symbols>,
     open: Vec<Option<(u32, u32)>>,
@@ -40,6 +28,8 @@ pub(crate) struct Draft {
     pub(super) left: Left,
     /// Nothing where no id is given out again.
     pub(super) reuse: Option<Reuse>,
+    /// Memory that is used again.
+    scratch: Vec<u8>,
 }
 
 impl Draft {
@@ -51,9 +41,7 @@ impl Draft {
     /// Starts from `store`.
     pub(crate) fn new(store: &Store) -> Self {
         Self {
-            pages: store.pages.clone(),
-            page_count: store.pages.len(),
-            touched: HashMap::default(),
+            pages: Pages::of(store.pages.clone()),
             table: store.table.clone(),
             symbols: store.symbols.clone(),
             open: store.open.to_vec(),
@@ -62,26 +50,16 @@ impl Draft {
             counts: store.counts,
             left: store.left.clone(),
             reuse: None,
+            scratch: Vec::new(),
         }
     }
 
     /// The store as it is now.
     pub(crate) fn commit(mut self) -> Store {
         self.list_left();
-        let mut touched: Vec<(u32, Unpacked)> = self.touched.drain().collect();
-        touched.sort_unstable_by_key(|(number, _)| *number);
-        let mut new = Vec::new();
-        for (number, unpacked) in touched {
-            let page = pack(&unpacked);
-            match self.pages.get_mut(number as usize) {
-                Some(place) => *place = page,
-                None => new.push(page),
-            }
-        }
-        self.pages.extend(new);
         let referrers = self.referring.map(|edits| self.referrers.with(&edits));
         let mut store = Store {
-            pages: self.pages,
+            pages: self.pages.commit(),
             table: self.table,
             symbols: self.symbols,
             open: self.open.into(),
@@ -141,12 +119,15 @@ impl Draft {
         if self.open.len() <= ty.index() {
             self.open.resize(ty.index() + 1, None);
         }
-        let (page, taken) = match self.open.get(ty.index()).copied().flatten() {
-            Some((page, taken)) if (taken as usize) < PAGE_SLOTS => (page, taken),
-            _ => {
-                let page = u32::try_from(self.page_count).map_err(|_| TooLarge)?;
-                self.page_count += 1;
-                self.touched.insert(page, Unpacked { ty, records: Vec::with_capacity(PAGE_SLOTS) });
+        let open = self.open.get(ty.index()).copied().flatten();
+        let (page, taken) = match open.filter(|(_, taken)| (*taken as usize) < PAGE_SLOTS) {
+            Some(open) => open,
+            None => {
+                if let Some((full, _)) = open {
+                    self.pages.settle(full, &mut self.scratch);
+                }
+                let page = u32::try_from(self.pages.len()).map_err(|_| TooLarge)?;
+                self.pages.add(ty);
                 (page, 0)
             }
         };
@@ -156,9 +137,8 @@ impl Draft {
             .filter(|id| !id.is_local());
         let new = new.ok_or(TooLarge)?;
         self.open[ty.index()] = Some((page, taken + 1));
-        self.unpack(page, taken as usize).push(absent(id));
-        let Self { table, pages, touched, .. } = self;
-        table.insert(ty, id, new, &|known| uid_of(pages, touched, known));
+        self.pages.unpack(page, taken as usize).push(absent(id));
+        self.table.insert(ty, id, new);
         self.note(new);
         Ok(new)
     }
@@ -166,27 +146,9 @@ impl Draft {
     /// Gives an id that nothing names another uid of the same type.
     fn rename(&mut self, left: EntityId, ty: TypeId, id: &[u8]) {
         let before = self.record(left).id().to_vec();
-        let Self { table, pages, touched, .. } = &mut *self;
-        table.remove(ty, &before, left, &|known| uid_of(pages, touched, known));
+        self.table.remove(ty, &before, left);
         *self.place(left) = absent(id);
-        let Self { table, pages, touched, .. } = self;
-        table.insert(ty, id, left, &|known| uid_of(pages, touched, known));
-    }
-
-    /// The unpacked page `number`, of which `taken` slots are in use.
-    fn unpack(&mut self, number: u32, taken: usize) -> &mut Vec<Box<[u8]>> {
-        let pages = &self.pages;
-        &mut self
-            .touched
-            .entry(number)
-            .or_insert_with(|| {
-                let first = number << PAGE_BITS;
-                let Some(page) = pages.get(number as usize) else { broken("a page that was never made") };
-                let records =
-                    (0..taken as u32).map(|i| slot(&page.bytes, EntityId::from_raw(first + i)).into()).collect();
-                Unpacked { ty: page.ty, records }
-            })
-            .records
+        self.table.insert(ty, id, left);
     }
 
     fn slots_taken(&self, number: u32) -> usize {
@@ -197,20 +159,29 @@ impl Draft {
         }
     }
 
-    pub(super) fn place(&mut self, id: EntityId) -> &mut Box<[u8]> {
+    fn place(&mut self, id: EntityId) -> &mut Box<[u8]> {
         let number = page_of(id);
         let taken = self.slots_taken(number);
-        &mut self.unpack(number, taken)[id.index() & (PAGE_SLOTS - 1)]
+        &mut self.pages.unpack(number, taken)[id.index() & (PAGE_SLOTS - 1)]
+    }
+
+    /// The fixed part of a record.
+    fn head_mut(&mut self, id: EntityId) -> &mut [u8] {
+        // asked twice: the borrow of the first would last
+        if self.pages.head_mut(id).is_some() {
+            return self.pages.head_mut(id).unwrap_or_default();
+        }
+        self.place(id)
     }
 
     /// The record of an id.
     pub(crate) fn record(&self, id: EntityId) -> Entity<'_> {
-        record(&self.pages, &self.touched, id)
+        self.pages.record(id)
     }
 
     /// The type of an id.
     pub(crate) fn type_of(&self, id: EntityId) -> TypeId {
-        type_of(&self.pages, &self.touched, id)
+        self.pages.type_of(id)
     }
 
     /// Stores the entity that `bytes` hold under its id, in place of what was there. `layer` says so.
@@ -271,18 +242,20 @@ impl Draft {
     /// Notes how many levels are below an entity, at most.
     pub(super) fn set_levels_below(&mut self, id: EntityId, levels: u32) {
         if self.record(id).levels_below() != levels {
-            set_levels_below(self.place(id), levels);
+            set_levels_below(self.head_mut(id), levels);
         }
+    }
+
+    /// Notes whether an id is in the list of those that may be named by nothing.
+    pub(super) fn set_left(&mut self, id: EntityId, left: bool) {
+        set_left(self.head_mut(id), left);
     }
 
     /// All ids in use.
     pub(crate) fn ids(&self) -> impl Iterator<Item = EntityId> + use<> {
-        let counts: Vec<(u32, u32)> = (0..self.page_count as u32)
+        let counts: Vec<(u32, u32)> = (0..self.pages.len() as u32)
             .map(|number| {
-                let taken = match self.touched.get(&number) {
-                    Some(unpacked) => unpacked.records.len(),
-                    None => self.slots_taken(number),
-                };
+                let taken = self.pages.taken(number).unwrap_or_else(|| self.slots_taken(number));
                 (number << PAGE_BITS, taken as u32)
             })
             .collect();
@@ -291,39 +264,8 @@ impl Draft {
 
     /// An upper bound of all ids.
     pub(crate) fn id_bound(&self) -> usize {
-        self.page_count << PAGE_BITS
+        self.pages.len() << PAGE_BITS
     }
-}
-
-fn record<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: EntityId) -> Entity<'a> {
-    let number = page_of(id);
-    let bytes = match touched.get(&number) {
-        Some(unpacked) => &*unpacked.records[id.index() & (PAGE_SLOTS - 1)],
-        None => match pages.get(number as usize) {
-            Some(page) => slot(&page.bytes, id),
-            None => broken("an id that was never given out"),
-        },
-    };
-    Entity::new(bytes)
-}
-
-fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, id: EntityId) -> TypeId {
-    let number = page_of(id);
-    match pages.get(number as usize) {
-        Some(page) => page.ty,
-        None => match touched.get(&number) {
-            Some(unpacked) => unpacked.ty,
-            None => broken("an id that was never given out"),
-        },
-    }
-}
-
-fn uid_of<'a>(
-    pages: &'a Spine<Page>,
-    touched: &'a HashMap<u32, Unpacked, RandomState>,
-    id: EntityId,
-) -> (TypeId, &'a [u8]) {
-    (type_of(pages, touched, id), record(pages, touched, id).id())
 }
 
 /// Found by a look at every record.
@@ -336,19 +278,4 @@ fn all_referrers(store: &Store) -> Referrers {
     }
     pairs.sort_unstable();
     Referrers::from_sorted(&pairs)
-}
-
-fn pack(unpacked: &Unpacked) -> Page {
-    let head = 4 * (PAGE_SLOTS + 1);
-    let total: usize = unpacked.records.iter().map(|record| record.len()).sum();
-    let mut bytes = Vec::with_capacity(head + total);
-    let mut end = head;
-    for i in 0..=PAGE_SLOTS {
-        bytes.extend_from_slice(&(end as u32).to_le_bytes());
-        end += unpacked.records.get(i).map_or(0, |record| record.len());
-    }
-    for record in &unpacked.records {
-        bytes.extend_from_slice(record);
-    }
-    Page { bytes: bytes.into(), ty: unpacked.ty }
 }

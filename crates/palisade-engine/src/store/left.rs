@@ -14,8 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::record::{Entity, set_left};
-use super::{PAGE_SLOTS, page_of, slot};
+use super::record::Entity;
 use crate::ids::{EntityId, TypeId};
 use crate::shared::List;
 
@@ -101,7 +100,7 @@ impl Draft {
         }
         for _ in 0..MOST_TRIES {
             let id = Arc::make_mut(&mut self.left).get_mut(ty.index())?.pop()?;
-            set_left(self.place(id), false);
+            self.set_left(id, false);
             if self.was_unnamed(id) {
                 return Some(id);
             }
@@ -112,8 +111,7 @@ impl Draft {
     /// Whether nothing named an id when the draft began, and this draft has nothing to do with it.
     fn was_unnamed(&self, id: EntityId) -> bool {
         let Some(reuse) = &self.reuse else { return false };
-        let before = self.pages.get(page_of(id) as usize).map(|page| Entity::new(slot(&page.bytes, id)));
-        before.is_some_and(Entity::is_mere_name)
+        self.pages.before(id).is_some_and(Entity::is_mere_name)
             && self.record(id).is_mere_name()
             && !reuse.held.contains(&id)
             && self.referrers.of(id.raw()).next().is_none()
@@ -126,10 +124,6 @@ impl Draft {
     pub(super) fn list_left(&mut self) {
         let (Some(reuse), Some(edits)) = (&self.reuse, &self.referring) else { return };
         let dropped: HashSet<EntityId> = reuse.dropped.iter().copied().collect();
-        let on_pages = self.touched.iter().flat_map(|(number, page)| {
-            let names = page.records.iter().enumerate().filter(|(_, record)| Entity::new(record).is_mere_name());
-            names.map(move |(i, _)| EntityId::from_raw(number * PAGE_SLOTS as u32 + i as u32))
-        });
         let unreferred =
             edits.iter().filter(|(_, added)| !**added).map(|(pair, _)| EntityId::from_raw((pair >> 32) as u32));
         let is_new = |id: &EntityId| {
@@ -137,13 +131,14 @@ impl Draft {
             let named = || reuse.named.contains(id) || reuse.users.name(*id) && !dropped.contains(id);
             record.is_mere_name() && !record.is_left() && !reuse.users.loaded(*id) && !named() && !self.is_referred(*id)
         };
-        let mut ids: Vec<EntityId> = on_pages.chain(unreferred).chain(dropped.iter().copied()).filter(is_new).collect();
+        let mut ids: Vec<EntityId> =
+            self.pages.mere_names().chain(unreferred).chain(dropped.iter().copied()).filter(is_new).collect();
         ids.sort_unstable();
         ids.dedup();
         // the last of the list is taken first
         for id in ids.into_iter().rev() {
             let ty = self.type_of(id).index();
-            set_left(self.place(id), true);
+            self.set_left(id, true);
             let lists = Arc::make_mut(&mut self.left);
             if lists.len() <= ty {
                 lists.resize(ty + 1, List::default());

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! uid text --hash--> directory --> bucket --> id          (table.rs)
-//! id >> 6  --------> spine ------> page  --> record        (spine.rs, record.rs)
+//! id >> 6  --------> spine ------> page  --> record        (spine.rs, record.rs; of a draft pages.rs)
 //! id  -------------> sorted pairs ---------> who refers    (referrers.rs)
 //! ```
 //!
@@ -17,6 +17,7 @@
 mod draft;
 mod hierarchy;
 mod left;
+mod pages;
 mod record;
 mod referrers;
 mod spine;
@@ -31,6 +32,7 @@ pub(crate) use referrers::{Edits as PairEdits, Referrers as Pairs, pair, referen
 pub(crate) use spine::Spine;
 pub(crate) use symbols::Symbols;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::broken::broken;
@@ -272,7 +274,12 @@ fn page_of(id: EntityId) -> u32 {
 /// The record of `id` in its page.
 #[inline]
 fn slot(page: &[u8], id: EntityId) -> &[u8] {
+    &page[slot_range(page, id)]
+}
+
+#[inline]
+fn slot_range(page: &[u8], id: EntityId) -> Range<usize> {
     let i = id.index() & (PAGE_SLOTS - 1);
     let (start, end) = (crate::value::u32_at(page, 4 * i), crate::value::u32_at(page, 4 * i + 4));
-    &page[start as usize..end as usize]
+    start as usize..end as usize
 }

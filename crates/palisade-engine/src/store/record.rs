@@ -185,11 +185,10 @@ pub(super) fn set_levels_below(record: &mut [u8], levels: u32) {
 
 /// A record of a uid without an entity.
 pub(super) fn absent(id: &[u8]) -> Box<[u8]> {
-    let mut bytes = vec![0; HEAD];
-    bytes[..4].copy_from_slice(&(id.len() as u32 & ID_LENGTH).to_le_bytes());
-    bytes.extend_from_slice(id);
     // no attributes
-    bytes.extend_from_slice(&[0; 4]);
+    let mut bytes = vec![0; HEAD + id.len() + 4];
+    bytes[..4].copy_from_slice(&(id.len() as u32 & ID_LENGTH).to_le_bytes());
+    bytes[HEAD..HEAD + id.len()].copy_from_slice(id);
     bytes.into()
 }
 

@@ -1,10 +1,15 @@
 //! From the text of a uid to its id: a hash table in buckets that grow one at a time.
 //!
-//! The first bits of the hash choose a bucket through a directory (extendible hashing), so that adding a uid
-//! copies one bucket, whatever the size of the store. In a bucket the hash chooses a line of eight slots. A slot
-//! holds further bits of the hash beside the id, so a probe looks at a wrong record once in billions, and a line
+//! Some bits of the hash choose a bucket through a directory (extendible hashing), so that adding a uid
+//! copies one bucket, whatever the size of the store. In a bucket other bits choose a line of eight slots. A slot
+//! holds them all beside the id, so that a bucket is split and filled up without a look at records, and as many more as make
+//! a probe look at a wrong record once in hundreds of times. A line
 //! is compared without a branch, so that the memory accesses of two probes overlap. The hash has a new key in every process: ids come from
 //! outside, and an attacker must not be able to choose ids that collide.
+//!
+//! ```text
+//! slot   63  bucket  .. | ..  others  39 | 38  line  33 | 32 is always set | 31  id  0
+//! ```
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -19,12 +24,16 @@ const LINE_BITS: u32 = 6;
 const LINES: usize = 1 << LINE_BITS;
 const LINE: usize = 8;
 const SLOTS: usize = LINES * LINE;
+/// Where the tag of a slot begins.
+const TAG_AT: u32 = 32;
+/// A directory of more bits would choose by those that choose the line.
+const DEEPEST: u32 = u64::BITS - TAG_AT - 1 - LINE_BITS;
 /// A bucket with more than this is split.
 const FULL: u32 = SLOTS as u32 / 4 * 3;
 
 #[derive(Debug, Clone)]
 struct Bucket {
-    /// How many leading bits of the hash all its entries share.
+    /// How many leading bits of the tag all its entries share.
     depth: u32,
     used: u32,
     lines: [Line; LINES],
@@ -41,7 +50,7 @@ impl Line {
     fn candidate(&self, tag: u64, from: usize) -> Option<(usize, EntityId)> {
         let mut fits = 0_u32;
         for (i, slot) in self.0.iter().enumerate() {
-            fits |= u32::from(slot >> 32 == tag) << i;
+            fits |= u32::from(slot >> TAG_AT == tag) << i;
         }
         fits &= u32::MAX << from;
         let i = fits.trailing_zeros() as usize;
@@ -54,41 +63,47 @@ impl Line {
     }
 }
 
-/// The table. Cloning it copies one pointer and the key.
+/// The table. Cloning it copies two pointers and the key.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     state: RandomState,
     /// How many leading bits choose the entry of the directory.
     depth: u32,
     directory: Spine<Arc<Bucket>>,
+    /// A bucket without entries, which stands in the directory for one that is being changed.
+    empty: Arc<Bucket>,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        let bucket = Bucket { depth: 0, used: 0, lines: [Line::default(); LINES] };
-        Self { state: RandomState::default(), depth: 0, directory: Spine::from_slice(&[Arc::new(bucket)]) }
+        let empty = Arc::new(Bucket { depth: 0, used: 0, lines: [Line::default(); LINES] });
+        let directory = Spine::from_slice(std::slice::from_ref(&empty));
+        Self { state: RandomState::default(), depth: 0, directory, empty }
     }
 }
 
 impl Table {
+    /// What a slot holds of a uid beside the id.
     #[inline]
-    fn hash(&self, ty: TypeId, id: &[u8]) -> u64 {
-        hash_with(&self.state, ty, id)
+    fn tag(&self, ty: TypeId, id: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write_u32(ty.raw());
+        hasher.write(id);
+        // never 0, which marks an empty slot
+        hasher.finish() >> TAG_AT | 1
     }
 
     #[inline]
-    fn entry_of(&self, hash: u64) -> usize {
-        // a shift by 64 for depth 0 would overflow
-        (hash >> 1 >> (63 - self.depth)) as usize
+    fn entry_of(&self, tag: u64) -> usize {
+        (tag >> (u64::BITS - TAG_AT - self.depth)) as usize
     }
 
     /// The id that `is` confirms among those whose hash fits.
     #[inline]
     pub(super) fn find(&self, ty: TypeId, id: &[u8], is: impl Fn(EntityId) -> bool) -> Option<EntityId> {
-        let hash = self.hash(ty, id);
-        let bucket = self.directory.get(self.entry_of(hash))?;
-        let tag = tag(hash);
-        let mut line = hash as usize & (LINES - 1);
+        let tag = self.tag(ty, id);
+        let bucket = self.directory.get(self.entry_of(tag))?;
+        let mut line = line(tag);
         loop {
             let slots = bucket.lines.get(line)?;
             let mut from = 0;
@@ -108,55 +123,43 @@ impl Table {
     /// The id that is most likely that of the uid, unconfirmed.
     #[inline]
     pub(super) fn guess(&self, ty: TypeId, id: &[u8]) -> Option<EntityId> {
-        let hash = self.hash(ty, id);
-        let bucket = self.directory.get(self.entry_of(hash))?;
-        bucket.lines.get(hash as usize & (LINES - 1))?.candidate(tag(hash), 0).map(|(_, id)| id)
+        let tag = self.tag(ty, id);
+        let bucket = self.directory.get(self.entry_of(tag))?;
+        bucket.lines.get(line(tag))?.candidate(tag, 0).map(|(_, id)| id)
     }
 
-    /// Adds a uid that [`Table::find`] does not know. `uid_of` gives the type and the id of one that is there.
-    pub(super) fn insert<'u>(
-        &mut self,
-        ty: TypeId,
-        id: &[u8],
-        new: EntityId,
-        uid_of: &dyn Fn(EntityId) -> (TypeId, &'u [u8]),
-    ) {
-        let hash = self.hash(ty, id);
-        while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {
-            self.split(self.entry_of(hash), uid_of);
+    /// Adds a uid that [`Table::find`] does not know.
+    pub(super) fn insert(&mut self, ty: TypeId, id: &[u8], new: EntityId) {
+        let tag = self.tag(ty, id);
+        while self.directory.get(self.entry_of(tag)).is_some_and(|bucket| bucket.used >= FULL) {
+            self.split(self.entry_of(tag));
         }
-        self.change(hash, |bucket| bucket.put(hash, new));
+        self.change(tag, |bucket| bucket.put(tag << TAG_AT | u64::from(new.raw())));
     }
 
-    /// Takes out a uid whose id is `gone`. `uid_of` gives the type and the id of others that are there.
-    pub(super) fn remove<'u>(
-        &mut self,
-        ty: TypeId,
-        id: &[u8],
-        gone: EntityId,
-        uid_of: &dyn Fn(EntityId) -> (TypeId, &'u [u8]),
-    ) {
-        let hash = self.hash(ty, id);
-        let state = self.state.clone();
-        let line_of = |other: EntityId| {
-            let (ty, id) = uid_of(other);
-            hash_with(&state, ty, id) as usize & (LINES - 1)
-        };
-        self.change(hash, |bucket| bucket.take(hash, gone, &line_of));
+    /// Takes out a uid whose id is `gone`.
+    pub(super) fn remove(&mut self, ty: TypeId, id: &[u8], gone: EntityId) {
+        let tag = self.tag(ty, id);
+        self.change(tag, |bucket| bucket.take(tag << TAG_AT | u64::from(gone.raw())));
     }
 
-    /// Changes the bucket of a hash. Every entry of the directory that shares it sees the change.
-    fn change(&mut self, hash: u64, change: impl FnOnce(&mut Bucket)) {
-        let entry = self.entry_of(hash);
+    /// Changes the bucket of a tag. Every entry of the directory that shares it sees the change.
+    fn change(&mut self, tag: u64, change: impl FnOnce(&mut Bucket)) {
+        let entry = self.entry_of(tag);
         let Some(shared) = self.directory.get(entry) else { broken("a hash beyond the directory") };
         let span = 1_usize << (self.depth - shared.depth);
         let first = entry & !(span - 1);
         if span == 1 {
             return change(Arc::make_mut(self.entry_mut(entry)));
         }
-        let mut bucket = Bucket::clone(shared);
-        change(&mut bucket);
-        let bucket = Arc::new(bucket);
+        // out of the whole directory, so that it is copied only where another table has it too
+        let mut bucket = None;
+        for entry in first..first + span {
+            let empty = self.empty.clone();
+            bucket = Some(std::mem::replace(self.entry_mut(entry), empty));
+        }
+        let Some(mut bucket) = bucket else { return };
+        change(Arc::make_mut(&mut bucket));
         for entry in first..first + span {
             *self.entry_mut(entry) = bucket.clone();
         }
@@ -169,23 +172,23 @@ impl Table {
         }
     }
 
-    fn split<'u>(&mut self, entry: usize, uid_of: &dyn Fn(EntityId) -> (TypeId, &'u [u8])) {
+    fn split(&mut self, entry: usize) {
         let Some(old) = self.directory.get(entry).cloned() else { broken("a hash beyond the directory") };
+        if old.depth == DEEPEST {
+            broken("more uids of one hash than a bucket has room for");
+        }
         if old.depth == self.depth {
             let doubled: Vec<_> = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
             self.directory = Spine::from_slice(&doubled);
             self.depth += 1;
-            return self.split(entry * 2, uid_of);
+            return self.split(entry * 2);
         }
         let depth = old.depth + 1;
         let empty = Bucket { depth, used: 0, lines: [Line::default(); LINES] };
         let mut halves = [empty.clone(), empty];
         for slot in old.lines.iter().flat_map(|line| line.0).filter(|slot| *slot != 0) {
-            let id = EntityId::from_raw(slot as u32);
-            let (ty, text) = uid_of(id);
-            let hash = self.hash(ty, text);
-            let half = (hash >> (64 - depth) & 1) as usize;
-            halves[half].put(hash, id);
+            let half = (slot >> (u64::BITS - depth) & 1) as usize;
+            halves[half].put(slot);
         }
         let halves = halves.map(Arc::new);
         let span = 1_usize << (self.depth - old.depth);
@@ -207,27 +210,19 @@ impl Table {
     }
 }
 
+/// The line at which the search for a tag begins.
 #[inline]
-fn hash_with(state: &RandomState, ty: TypeId, id: &[u8]) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u32(ty.raw());
-    hasher.write(id);
-    hasher.finish()
-}
-
-/// Never 0, which marks an empty slot.
-#[inline]
-fn tag(hash: u64) -> u64 {
-    hash >> LINE_BITS & 0xffff_ffff | 1
+fn line(tag: u64) -> usize {
+    (tag >> 1) as usize & (LINES - 1)
 }
 
 impl Bucket {
-    fn put(&mut self, hash: u64, id: EntityId) {
-        let mut line = hash as usize & (LINES - 1);
+    fn put(&mut self, new: u64) {
+        let mut line = line(new >> TAG_AT);
         // never full: it is split before
         loop {
             if let Some(slot) = self.lines[line].0.iter_mut().find(|slot| **slot == 0) {
-                *slot = tag(hash) << 32 | u64::from(id.raw());
+                *slot = new;
                 self.used += 1;
                 return;
             }
@@ -235,15 +230,13 @@ impl Bucket {
         }
     }
 
-    /// Takes out an id. `line_of` gives the line at which the search for another begins.
-    fn take(&mut self, hash: u64, gone: EntityId, line_of: &dyn Fn(EntityId) -> usize) {
-        let mut hole = hash as usize & (LINES - 1);
-        let slot = tag(hash) << 32 | u64::from(gone.raw());
+    fn take(&mut self, gone: u64) {
+        let mut hole = line(gone >> TAG_AT);
         let mut was_full;
         loop {
             let line = &mut self.lines[hole];
             was_full = line.is_full();
-            if let Some(place) = line.0.iter_mut().find(|known| **known == slot) {
+            if let Some(place) = line.0.iter_mut().find(|known| **known == gone) {
                 *place = 0;
                 break;
             }
@@ -254,23 +247,21 @@ impl Bucket {
         }
         self.used -= 1;
         // a search ends at a line that is not full: what lies behind this one because it was full comes back
-        let mut line = hole;
+        let mut next = hole;
         while was_full {
-            line = (line + 1) & (LINES - 1);
-            if line == hole {
+            next = (next + 1) & (LINES - 1);
+            if next == hole {
                 return;
             }
             let behind = |at: usize| at.wrapping_sub(hole) & (LINES - 1);
-            was_full = self.lines[line].is_full();
-            let strays = |known: &u64| {
-                *known != 0 && !(1..=behind(line)).contains(&behind(line_of(EntityId::from_raw(*known as u32))))
-            };
-            let Some(place) = self.lines[line].0.iter().position(strays) else { continue };
-            let stray = std::mem::take(&mut self.lines[line].0[place]);
+            was_full = self.lines[next].is_full();
+            let strays = |known: &u64| *known != 0 && !(1..=behind(next)).contains(&behind(line(*known >> TAG_AT)));
+            let Some(place) = self.lines[next].0.iter().position(strays) else { continue };
+            let stray = std::mem::take(&mut self.lines[next].0[place]);
             if let Some(free) = self.lines[hole].0.iter_mut().find(|known| **known == 0) {
                 *free = stray;
             }
-            hole = line;
+            hole = next;
         }
     }
 }
@@ -292,7 +283,7 @@ mod tests {
             }
             let (ty, text) = uid(id);
             assert_eq!(table.find(ty, text, |found| uid(found) == (ty, text)), None);
-            table.insert(ty, text, id, &uid);
+            table.insert(ty, text, id);
         }
         copies.push((EntityId::from_raw(20_000), table));
         for (known, table) in copies {
@@ -317,11 +308,11 @@ mod tests {
             let id = EntityId::from_raw(dice.draw(6_000) as u32);
             let (ty, text) = uid(id);
             if there.remove(&id) {
-                table.remove(ty, text, id, &uid);
+                table.remove(ty, text, id);
                 assert_eq!(find(&table, id), None);
             } else {
                 there.insert(id);
-                table.insert(ty, text, id, &uid);
+                table.insert(ty, text, id);
             }
             if round % 6_000 == 5_999 {
                 copies.push((there.clone(), table.clone()));

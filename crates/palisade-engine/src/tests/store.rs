@@ -173,6 +173,61 @@ fn cycles_and_depth_are_refused_at_load_and_at_every_change() {
         growing = growing.apply(&[edge(i, i + 1)], NEXT).unwrap();
     }
     assert!(fails(&growing, &[edge(64, 65)]).contains("more than 64 levels"));
+    // parents first, so that the levels below are counted on a page that is full and packed
+    let alone = |id: u64| format!(r#"{{"uid":{{"type":"G","id":"{id}"}},"parents":[],"attrs":{{}}}}"#);
+    let (chained, others) = (chain(64), (1_000..1_100).map(alone));
+    let lines: Vec<String> =
+        [alone(64)].into_iter().chain(chained.lines().rev().map(str::to_owned)).chain(others).collect();
+    let packed = Both::plain(POLICIES, &lines.join("\n")).compiled;
+    assert!(fails(&packed, &[edge(64, 100)]).contains("more than 64 levels"));
+}
+
+/// Pages that are full are packed while the rest is loaded or changed.
+#[test]
+fn full_pages_are_loaded_and_changed_like_others() {
+    // parents come first; what links refer to comes first too, or whenever
+    let wide = |dice: &mut Dice, id: usize, reach: usize| {
+        let parents = if id < 2 { String::new() } else { format!(r#"{{"type": "G", "id": "{}"}}"#, id / 2) };
+        let link = format!(r#"{{"__entity": {{"type": "G", "id": "{}"}}}}"#, dice.roll(reach));
+        let attributes = format!(r#""n": {}, "links": [{link}]"#, dice.roll(6));
+        format!(r#"{{"uid": {{"type": "G", "id": "{id}"}}, "parents": [{parents}], "attrs": {{{attributes}}}}}"#)
+    };
+    let listed = |snapshot: &Snapshot| {
+        let mut lines: Vec<String> = snapshot.entities().map(|it| serde_json::to_string(&it).unwrap()).collect();
+        lines.sort_unstable();
+        lines
+    };
+    for seed in 0..4 {
+        let mut dice = Dice(seed);
+        let reach = |id: usize| if seed % 2 == 0 { id + 1 } else { 700 };
+        let mut model: BTreeMap<usize, String> = (0..400).map(|id| (id, wide(&mut dice, id, reach(id)))).collect();
+        let text = |model: &BTreeMap<usize, String>| model.values().cloned().collect::<Vec<_>>().join("\n");
+        let first = Both::plain(POLICIES, &text(&model));
+        let mut changes = Vec::new();
+        for id in (400..700).chain((0..30).map(|_| dice.roll(400))).collect::<Vec<_>>() {
+            let (back, again) = (dice.roll(id + 1), dice.roll(4));
+            let entity = wide(&mut dice, id, reach(id));
+            changes.push(Edit::Upsert(value(&entity)));
+            model.insert(id, entity);
+            // one that the same transaction may have put, on a page that is full by now
+            if again == 0 {
+                model.remove(&back);
+                changes.push(Edit::Delete(uid(back as u64)));
+            } else if again == 1 {
+                let entity = wide(&mut dice, back, reach(back));
+                changes.push(Edit::Upsert(value(&entity)));
+                model.insert(back, entity);
+            }
+        }
+        let current = first.compiled.apply(&changes, NEXT).unwrap();
+        let afresh = Both::plain(POLICIES, &text(&model));
+        assert_eq!(listed(&current), listed(&afresh.compiled), "seed {seed}");
+        same_answers(&current, &afresh, &mut dice);
+        let [ours, theirs] =
+            [&current, &afresh.compiled].map(|state| state.apply(&[Edit::DeleteSubtree(uid(3))], NEXT).unwrap());
+        assert_eq!(listed(&ours), listed(&theirs), "seed {seed}");
+        assert_eq!(listed(&first.compiled).len(), 400, "what it began from is as it was");
+    }
 }
 
 #[test]
