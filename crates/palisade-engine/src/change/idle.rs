@@ -4,6 +4,7 @@
 use crate::change::Place;
 use crate::change::rules::RuleEdits;
 use crate::model::{Diagnostic, Edit, MAX_LISTED, Uid, count, hint};
+use crate::policies::Policies;
 use crate::site::Kind;
 use crate::snapshot::Snapshot;
 
@@ -37,7 +38,9 @@ impl Idle {
         let (policies, base) = (&before.core.policies, &before.base_core().policies);
         let words = if is_link { &before.words.links } else { &before.words.policies };
         let is_changed = words.contains(id.as_str());
-        let (serves, is_loaded) = (policies.sites.contains_key(id.as_str()), base.sites.contains_key(id.as_str()));
+        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
+        let has = |known: &Policies| known.sites.get(id.as_str()).is_some_and(|site| is_kind(site.kind));
+        let (serves, is_loaded) = (has(policies), has(base));
         let does_something = if reverts { is_changed } else { serves };
         if does_something || edits.has(id, is_link) || self.is_full() {
             return;
@@ -52,7 +55,6 @@ impl Idle {
             self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
             return;
         }
-        let is_kind = |kind: Kind| matches!(kind, Kind::Link(_)) == is_link;
         let known = policies.sites.iter().filter(|(_, site)| is_kind(site.kind)).map(|(id, _)| &**id);
         let search = self.searches < SEARCHES && policies.sites.len() <= MOST_SEARCHED;
         self.searches += usize::from(search);
