@@ -4,9 +4,13 @@
 
 use http::HeaderMap;
 
-use crate::transport::respond::Problem;
+use crate::transport::respond::{LONGEST_PLACE, Problem};
 use crate::transport::target;
+use palisade_engine::model::bounds::cut;
 use palisade_engine::model::{Diagnostic, RequestError, count, hint};
+
+/// The longest message of one problem among several, in bytes.
+const LONGEST_LISTED: usize = 512;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,9 +131,15 @@ pub(super) fn check_query(place: Place, query: Option<&str>) -> Result<(), Probl
 
 /// Refuses headers that are meant to be parameters of the query: a change would be made that was only to be tried.
 pub(super) fn check_headers(place: Place, headers: &HeaderMap) -> Result<(), Problem> {
-    for name in ["dry-run", "dry_run", "dangling"].into_iter().filter(|name| headers.contains_key(*name)) {
+    for header in headers.keys().map(http::HeaderName::as_str) {
+        // as people name headers of their own
+        let name = ["x-", "palisade-"].into_iter().find_map(|before| header.strip_prefix(before)).unwrap_or(header);
+        if !["dry-run", "dry_run", "dryrun", "dangling"].contains(&name) {
+            continue;
+        }
+        let name = if name == "dryrun" { "dry_run" } else { name };
         if let Some(belongs) = belongs(place, name, Part::Header) {
-            return Err(RequestError::new("unknown_member", "", format!("the header `{name}`{belongs}")).into());
+            return Err(RequestError::new("unknown_member", "", format!("the header `{header}`{belongs}")).into());
         }
     }
     Ok(())
@@ -145,9 +155,14 @@ pub(super) fn problem(place: Place, faults: Vec<RequestError>) -> Problem {
     if faults.is_empty() {
         return first.into();
     }
-    let all = std::iter::once(&first).chain(&faults);
-    let errors = all.map(|fault| Diagnostic::error(fault.pointer.as_str(), fault.message.as_str())).collect();
-    let detail = format!("{}; and {}, see `errors`", first.message, count(faults.len(), "more problem"));
+    // a request that is long in names must not come back many times
+    let listed = |fault: &RequestError| {
+        let place = cut(fault.pointer.clone(), LONGEST_PLACE);
+        Diagnostic::error(place, cut(fault.message.clone(), LONGEST_LISTED))
+    };
+    let errors = std::iter::once(&first).chain(&faults).map(listed).collect();
+    let said = cut(first.message, LONGEST_LISTED);
+    let detail = format!("{said}; and {}, see `errors`", count(faults.len(), "more problem"));
     Problem::bad_request(first.code, detail).about(first.pointer, errors)
 }
 
@@ -197,6 +212,11 @@ mod tests {
             (Single, "dangling", true),
             (Changes, "accept", false),
             (Bundle, "dry-run", true),
+            (Changes, "x-dry-run", true),
+            (Single, "palisade-dry-run", true),
+            (Changes, "x-dryrun", true),
+            (Changes, "x-dangling", true),
+            (Changes, "x-request-id", false),
         ] {
             assert_eq!(check_headers(place, &of(name)).is_err(), is_refused, "{name}");
         }

@@ -21,7 +21,7 @@ use palisade_engine::model::bounds::{MAX_EXPLANATION, cut};
 use palisade_engine::model::{Diagnostic, Refused, RequestError, Revision, plural};
 
 /// The longest place within a request that an answer names, in bytes.
-const LONGEST_PLACE: usize = 512;
+pub(super) const LONGEST_PLACE: usize = 512;
 
 /// An answer.
 pub(super) type Answer = Response<Content>;

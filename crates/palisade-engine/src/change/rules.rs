@@ -319,13 +319,16 @@ impl RuleEdits {
             let known = now.policy(id);
             let of_base = base.policy(id);
             let policy_id = PolicyId::from(id.as_str());
-            ruled.reworded |= what.note(&policy_id, keeps_deletions || of_base.is_some(), &mut ruled.words.policies);
+            let reworded = what.note(&policy_id, keeps_deletions || of_base.is_some(), &mut ruled.words.policies);
+            ruled.reworded |= reworded;
             let new = match what {
                 What::Given(text) => Some(text.as_str()),
                 What::Gone => None,
                 What::OfBase => of_base.map(Site::text),
             };
-            if new == known.map(Site::text) && !matches!(what, What::OfBase) {
+            // the base's own has another place than the same text of a change
+            let comes_back = matches!(what, What::OfBase) && reworded;
+            if new == known.map(Site::text) && !comes_back {
                 continue;
             }
             if new != known.map(Site::text) {

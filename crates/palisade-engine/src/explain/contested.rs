@@ -4,6 +4,9 @@
 //! is read more than once is tried with what each of the conditions asks of it, and sets with all of it together. What is not
 //! found even then is not known to be impossible.
 
+use std::collections::BTreeSet;
+
+use cedar_policy_core::ast::{Expr, ExprKind};
 use serde_json::Value as Json;
 
 use super::Judged;
@@ -26,20 +29,35 @@ pub(super) struct Contested {
 }
 
 impl Contested {
-    pub(super) fn of(asked: &Asked<'_>, judged: &[Judged], masks: &Masks) -> Self {
+    /// Of the places that `candidates` change. Conditions that name none of them are not looked at further.
+    pub(super) fn of(asked: &Asked<'_>, judged: &[Judged], masks: &Masks, candidates: &[(Change, PolicyId)]) -> Self {
         let mut all = Self::default();
+        let places = candidates.iter().filter(|(change, _)| !is_flag(change)).filter_map(|(change, _)| target(change));
+        let names: BTreeSet<&str> = places.clone().filter_map(Target::name).collect();
+        let places: Vec<&Target> = places.collect();
+        if names.is_empty() {
+            return all;
+        }
+        let named = |place: &Expr| match place.expr_kind() {
+            ExprKind::GetAttr { attr, .. } => names.contains(attr.as_str()),
+            _ => true,
+        };
         for policy in judged {
             let tree = Tree::new(&policy.policy, Source::new(asked.snapshot.known_site(&policy.id)), masks);
             let mut goals = Goals::of(asked, tree.slots(), masks);
             for condition in tree.conditions() {
-                for place in values::places(condition.expression) {
-                    let Some(target) = goals.target(place) else { continue };
+                let mut is_read = false;
+                for place in values::places(condition.expression).into_iter().filter(|place| named(place)) {
+                    let Some(target) = goals.target(place).filter(|target| places.contains(&target)) else { continue };
+                    is_read = true;
                     match all.reads.iter_mut().find(|(known, _)| *known == target) {
                         Some((_, count)) => *count += 1,
                         None => all.reads.push((target, 1)),
                     }
                 }
-                goals.turn_each(condition.expression);
+                if is_read {
+                    goals.turn_each(condition.expression, &|leaf| values::places(leaf).into_iter().any(named));
+                }
             }
             all.changes.append(&mut goals.found);
         }
@@ -49,9 +67,8 @@ impl Contested {
     /// Whether several conditions read the place that a change is of, or one does more than once, and it has more values than
     /// the two of a flag.
     pub(super) fn is_contested(&self, change: &Change) -> bool {
-        let is_flag = matches!(change, Change::Set(_, Some(Json::Bool(_))));
         let count = |target| self.reads.iter().find(|(known, _)| known == target).map_or(0, |(_, count)| *count);
-        !is_flag && target(change).is_some_and(|target| count(target) > 1)
+        !is_flag(change) && target(change).is_some_and(|target| count(target) > 1)
     }
 
     /// Other changes of the places that `candidates` change.
@@ -70,6 +87,11 @@ impl Contested {
         }
         found
     }
+}
+
+/// Whether it sets a value of two.
+fn is_flag(change: &Change) -> bool {
+    matches!(change, Change::Set(_, Some(Json::Bool(_))))
 }
 
 /// The place whose value a change sets.

@@ -292,6 +292,14 @@ impl Tied {
 }
 
 impl Target {
+    /// The last name of its path.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Attribute(_, path) | Self::Context(path) => path.last().map(String::as_str),
+            Self::Tag(_, key) => Some(key),
+        }
+    }
+
     fn words(&self) -> String {
         match self {
             Self::Attribute(entity, path) => format!("`{}` of `{}`", path.join("."), shown(entity)),

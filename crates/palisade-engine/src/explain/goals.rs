@@ -52,7 +52,8 @@ impl<'g> Goals<'g> {
     }
 
     /// Changes that could make any part of `expression` hold, and others that could make it not hold, whatever the rest gives.
-    pub(super) fn turn_each(&mut self, expression: &Expr) {
+    /// Parts that `of` is false for are left out.
+    pub(super) fn turn_each(&mut self, expression: &Expr, of: &dyn Fn(&Expr) -> bool) {
         let mut left = vec![expression];
         while let Some(part) = left.pop() {
             match part.expr_kind() {
@@ -63,7 +64,7 @@ impl<'g> Goals<'g> {
                 ExprKind::If { test_expr, then_expr, else_expr } => {
                     left.extend([&**else_expr, &**then_expr, &**test_expr]);
                 }
-                _ if values::hides(part, self.masks) => {}
+                _ if !of(part) || values::hides(part, self.masks) => {}
                 _ => {
                     self.leaf(part, true);
                     self.leaf(part, false);
@@ -211,7 +212,10 @@ impl<'g> Goals<'g> {
                         self.set(b, inside.clone());
                     }
                 } else if let Some(value) = &of_b {
-                    for other in self.others(value) {
+                    let inside = elements_of(of_a.as_ref());
+                    let largest = inside.iter().filter_map(Json::as_i64).max();
+                    let beyond = largest.and_then(|n| n.checked_add(1)).map(Json::from);
+                    for other in self.others(value).into_iter().chain(beyond).filter(|other| !inside.contains(other)) {
                         self.set(b, other);
                     }
                 }
@@ -233,6 +237,9 @@ impl<'g> Goals<'g> {
                         self.elements(b, of_b.as_ref(), std::slice::from_ref(element), true);
                     }
                 } else {
+                    let more =
+                        if op == BinaryOp::ContainsAll { self.fresh(b, &[&*large, &*small].concat()) } else { None };
+                    self.elements(b, of_b.as_ref(), more.as_slice(), true);
                     for element in outside.iter().take(MOST_PLACES) {
                         self.elements(a, of_a.as_ref(), std::slice::from_ref(element), false);
                         self.elements(b, of_b.as_ref(), std::slice::from_ref(element), false);

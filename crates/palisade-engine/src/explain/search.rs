@@ -81,7 +81,7 @@ pub(super) fn turning(
     for (change, policy) in made {
         ties::tied(asked, change).into_iter().for_each(|change| add(&mut candidates, change, policy.clone()));
     }
-    let contested = if candidates.is_empty() { Contested::default() } else { Contested::of(asked, judged, masks) };
+    let contested = Contested::of(asked, judged, masks, &candidates);
     for (change, policy) in contested.more(&candidates) {
         ties::tied(asked, change).into_iter().for_each(|change| add(&mut candidates, change, policy.clone()));
     }

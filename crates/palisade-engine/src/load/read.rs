@@ -170,9 +170,12 @@ struct Seen {
     comma: bool,
 }
 
+/// What JSON takes for white space, and nothing else of what Unicode does.
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// An entity on a line that a comma ends, and where that comma stands in it.
 fn before_comma(line: &str) -> Option<(Value<'_>, usize)> {
-    let line = line.trim_end().strip_suffix(',')?;
+    let line = line.trim_end_matches(WHITE_SPACE).strip_suffix(',')?;
     let value: Value<'_> = serde_json::from_str(line).ok()?;
     matches!(value, Value::Object(_)).then_some((value, line.len()))
 }
@@ -186,7 +189,7 @@ fn elements(block: Block, longest: usize, seen: &mut Seen, each: Each<'_>) -> Re
             // only in a text that has changed since it was listed, which is reported next
             return Err(Flaw::at("not UTF-8".to_owned(), offset));
         };
-        let text = if block.array { text } else { text.trim_end() };
+        let text = if block.array { text } else { text.trim_end_matches(WHITE_SPACE) };
         if text.is_empty() {
             continue;
         }

@@ -42,6 +42,9 @@ fn in_pieces(document: &Document, size: usize) -> Result<Read, Failure> {
 }
 
 /// By `serde_json`, from the whole text.
+/// What JSON takes for white space.
+const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
+
 fn at_once(text: &str) -> Read {
     // what stands behind a byte order mark keeps its place
     let text = text.strip_prefix('\u{feff}').map_or_else(|| text.to_owned(), |behind| format!("   {behind}"));
@@ -76,22 +79,22 @@ fn at_once(text: &str) -> Read {
         end.map_err(|(message, at)| (message, Some(at as u64)))
     } else {
         let mut offset = 0;
-        let written = |line: &&str| !line.trim().is_empty();
-        let first = text.split_inclusive('\n').find(written).unwrap_or_default().trim_end();
+        let written = |line: &&str| !line.trim_matches(WHITE).is_empty();
+        let first = text.split_inclusive('\n').find(written).unwrap_or_default().trim_end_matches(WHITE);
         let at = first.as_ptr() as usize - text.as_ptr() as usize;
         if let Some(flaw) = one_object(first, serde_json::from_str(first).as_ref(), at as u64) {
             return Read { elements, end: Err((flaw.message, flaw.offset)) };
         }
         let mut commas = Vec::new();
         for line in text.split_inclusive('\n') {
-            let written = line.trim_end();
+            let written = line.trim_end_matches(WHITE);
             let entity = written
                 .strip_suffix(',')
                 .filter(|it| serde_json::from_str::<Value<'_>>(it).is_ok_and(|value| value.as_object().is_some()));
             if let Some(entity) = entity {
                 commas.push((offset as u64, offset + entity.len()));
             }
-            if !line.trim().is_empty() {
+            if !line.trim_matches(WHITE).is_empty() {
                 add(offset, entity.unwrap_or(written));
             }
             offset += line.len();
@@ -300,6 +303,18 @@ fn any_pieces_bring_what_the_whole_brings() {
 }
 
 /// Whatever stands behind a byte order mark keeps its place, however the text comes.
+#[test]
+fn other_white_space_than_that_of_json_is_a_fault() {
+    let entity = r#"{"uid": {"type": "U", "id": "a"}}"#;
+    for white in ['\u{b}', '\u{c}', '\u{85}', '\u{a0}', '\u{2028}', '\u{3000}'] {
+        for text in [format!("{entity}\n{entity}{white}\n{entity}\n"), format!("{entity}\n{white}\n{entity}\n")] {
+            let read = at_once(&text);
+            assert!(read.elements.iter().any(|(_, read)| read.is_err()) || read.end.is_err(), "{white:?}: {read:?}");
+            same(&text, &[1, 7, 4096]);
+        }
+    }
+}
+
 #[test]
 fn a_byte_order_mark_says_nothing() {
     for text in ["[1, 2]", "{\"a\": 1}\n{\"b\": 2}", "  [", "nul", ""] {

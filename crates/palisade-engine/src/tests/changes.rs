@@ -182,6 +182,11 @@ fn what_changes_nothing_for_its_name_is_said() {
         let changed = transact(&start, text, Dangling::Keep).unwrap();
         let found = shown(&changed.warnings);
         assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
+        // what only says that nothing changed is nothing to publish
+        let is_idle = !text.contains("put_policy")
+            && !text.contains("unset")
+            && found.iter().any(|it| it.contains("reverting it"));
+        assert!(!(is_idle && changed.changed), "{text}");
         assert!(found.iter().zip(&expected).all(|(found, expected)| found.contains(expected)), "{text}: {found:?}");
     }
     // a type that the schema does not have is a fault, as that of what is added is

@@ -41,6 +41,11 @@ impl Goals<'_> {
             let beside = beside_decimal(&json);
             return [json].into_iter().chain(beside).collect();
         }
+        if let Some(milliseconds) = self.milliseconds(value) {
+            let all = [Some(milliseconds), milliseconds.checked_sub(1), milliseconds.checked_add(1)];
+            let written = |n: i64| json!({"__extn": {"fn": "duration", "arg": format!("{n}ms")}});
+            return all.into_iter().flatten().map(written).collect();
+        }
         let moved = |by: &str| {
             let name = |name: &str| name.parse::<Name>().ok();
             let step = Expr::call_extension_fn(name("duration")?, vec![Expr::val(by)]);
@@ -80,10 +85,17 @@ impl Goals<'_> {
                             (arg1, b.and_then(|b| wanted.checked_add(b))),
                             (arg2, a.and_then(|a| a.checked_sub(wanted))),
                         ],
-                        // the quotient that is not too small; with the values beside the bound both sides are met
-                        _ => [(arg1, b.and_then(|b| quotient(wanted, b))), (arg2, a.and_then(|a| quotient(wanted, a)))],
+                        _ => [
+                            (arg1, b.and_then(|b| wanted.checked_div(b))),
+                            (arg2, a.and_then(|a| wanted.checked_div(a))),
+                        ],
                     };
-                    left.extend(ways.into_iter().filter_map(|(at, n)| Some((at, n?.into()))));
+                    // a quotient may be rounded to the wrong side
+                    let beside: &[i64] = if op == &BinaryOp::Mul { &[1, -1, 0] } else { &[0] };
+                    for (at, n) in ways {
+                        let all = beside.iter().filter_map(|step| n?.checked_add(*step));
+                        left.extend(all.map(|n| (at, n.into())));
+                    }
                 }
                 _ => {}
             }
@@ -100,6 +112,34 @@ impl Goals<'_> {
         }
     }
 
+    /// The milliseconds of a duration.
+    fn milliseconds(&self, value: &Value) -> Option<i64> {
+        let call = Expr::call_extension_fn("toMilliseconds".parse::<Name>().ok()?, vec![Expr::from(value.clone())]);
+        match self.scene.value(&call, self.slots).ok()?.value_kind() {
+            ValueKind::Lit(Literal::Long(n)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// An element that could be in the set that stands at `place`, and is none of `taken`.
+    pub(super) fn fresh(&self, place: &Expr, taken: &[Json]) -> Option<Json> {
+        let target = self.target(place)?;
+        let of = match self.type_of(&target) {
+            Some(Type::Set(of)) => Some(&**of),
+            Some(_) => return None,
+            None => None,
+        };
+        let largest = taken.iter().filter_map(Json::as_i64).max();
+        let choices = match of {
+            Some(Type::Long) => vec![json!(largest.map_or(0, |n| n.saturating_add(1)))],
+            Some(Type::String) => ["other", "another", "one more"].map(Json::from).to_vec(),
+            Some(of) => self.samples(of),
+            None if largest.is_some() => vec![json!(largest.map_or(0, |n| n.saturating_add(1)))],
+            None => ["other", "another", "one more"].map(Json::from).to_vec(),
+        };
+        choices.into_iter().find(|choice| !taken.contains(choice))
+    }
+
     /// A few values of a type.
     pub(super) fn samples(&self, ty: &Type) -> Vec<Json> {
         match ty {
@@ -113,12 +153,6 @@ impl Goals<'_> {
             Type::Unknown => Vec::new(),
         }
     }
-}
-
-/// `wanted / by`, rounded away from zero.
-fn quotient(wanted: i64, by: i64) -> Option<i64> {
-    let (whole, rest) = (wanted.checked_div(by)?, wanted.checked_rem(by)?);
-    Some(if rest == 0 { whole } else { whole + if (wanted < 0) == (by < 0) { 1 } else { -1 } })
 }
 
 /// The decimals beside one, as Cedar writes them.
@@ -181,14 +215,5 @@ mod tests {
             assert_eq!(beside_decimal(&of(text)), [of(below), of(above)], "{text}");
         }
         assert_eq!(beside_decimal(&of("-922337203685477.5808")).len(), 1);
-    }
-
-    #[test]
-    fn a_quotient_is_never_nearer_to_zero() {
-        for (wanted, by, quotient_is) in
-            [(30, 2, Some(15)), (31, 2, Some(16)), (-31, 2, Some(-16)), (31, -2, Some(-16)), (1, 0, None)]
-        {
-            assert_eq!(quotient(wanted, by), quotient_is, "{wanted} / {by}");
-        }
     }
 }

@@ -276,6 +276,9 @@ fn contexts_are_found_that_no_test_has() {
             ("context has ip && context.ip.isLoopback()", 3),
             ("context has ip && context.ip.isIpv6()", 3),
             ("context.amount * 2 > 30", 2),
+            ("3 * context.amount < 6 && context.amount != 0", 3),
+            ("context has tags && ![\"a\"].containsAll(context.tags)", 2),
+            ("![1, 2].contains(context.amount)", 2),
             ("7 - context.amount * -3 >= 31 || context.amount + 1 == -4", 3),
             ("if context.amount == 7 then context has ok else principal.active", 3),
         ] {
@@ -303,6 +306,37 @@ fn contexts_are_found_that_no_test_has() {
                 found += 1;
             });
             assert!(found >= of_which, "{condition}: of {found} mutants");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_mutant_behind_a_forbid_is_shown() {
+    on_big_stack(|| {
+        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
+        for (permit, forbid) in [
+            ("true", "context.amount < 5"),
+            ("context.amount > 2", "context.amount < 5"),
+            ("principal.active", "context has name && context.name == \"a\""),
+            ("principal.active", "!(context has ok && context.ok)"),
+        ] {
+            let policies = [
+                ("rule", format!(r#"permit (principal, action == Action::"pay", resource) when {{ {permit} }};"#)),
+                ("stop", format!("forbid (principal, action, resource) when {{ {} }};", forbid)),
+            ];
+            let policies = policies.each_ref().map(|(id, text)| (*id, text.as_str()));
+            let snapshot = build_with(PAY, &policies, EngineKind::Compiled).unwrap();
+            let mutants = snapshot.mutants(&[], &|| true).unwrap();
+            let stage = mutants.stage(&snapshot, None);
+            let removed = mutants.list.iter().position(|it| &*it.policy == "rule" && it.name == "the policy removed");
+            let context = Value::parse(br#"{"amount": 3, "name": "a"}"#).unwrap().into_owned();
+            let entities = ["User::\"ann\"", "Folder::\"root\""].map(uid);
+            let actions = [(uid("Action::\"pay\""), vec![context])];
+            let pool = Pool { entities: entities.to_vec(), actions: actions.into_iter().collect() };
+            mutants.search(&stage, &pool, &[removed.unwrap()], (0, 10_000), &|| true, &mut |_, searched| {
+                assert!(searched.found.is_some(), "{permit} behind {forbid}");
+            });
         }
     })
     .unwrap();

@@ -6,12 +6,14 @@ use super::worlds::{World, entity};
 use crate::model::{AccessRequest, Explanation, Uid, Value};
 use crate::{ExplainOptions, on_big_stack};
 
-const SCHEMA: &str = "entity Group in [Group]; entity User in [Group] = { l: Set<String>, age: Long, boss?: User };
+const SCHEMA: &str =
+    "entity Group in [Group]; entity User in [Group] = { l: Set<String>, age: Long, dur: duration, boss?: User };
     entity Doc = { owner: User, age: Long };
     action view appliesTo { principal: User, resource: Doc,
         context: { n: Long, s?: String, l?: Set<String>, sum?: decimal, ip?: ipaddr } };";
 
 fn explained(policies: &str, context: &Json) -> Explanation {
+    let two_days = json!({"__extn": {"fn": "duration", "arg": "2d"}});
     let world = World {
         schema: SCHEMA,
         policies: policies.to_owned(),
@@ -20,8 +22,8 @@ fn explained(policies: &str, context: &Json) -> Explanation {
             entity("Group::g1", &["Group::g2", "Group::g3"], json!({})),
             entity("Group::g2", &[], json!({})),
             entity("Group::g3", &[], json!({})),
-            entity("User::u", &[], json!({"l": ["a"], "age": 1})),
-            entity("User::old", &[], json!({"l": [], "age": 9})),
+            entity("User::u", &[], json!({"l": ["a"], "age": 1, "dur": two_days})),
+            entity("User::old", &[], json!({"l": [], "age": 9, "dur": two_days})),
             entity("Doc::d", &[], json!({"owner": "User::u", "age": 1})),
         ],
         links: Vec::new(),
@@ -49,7 +51,7 @@ fn what_suits_all_conditions_is_found_or_its_absence_is_not_claimed() {
                 when("resource.age > 5 && resource.age != 6 && resource.age != 7"),
                 Some(r#"set `age` of `Doc::"d"` to `8`"#),
             ),
-            (when("context.n > 5 && context.n * context.n > 80"), Some("set `context.n` to `27`")),
+            (when("context.n > 5 && context.n * context.n > 80"), Some("set `context.n` to `26`")),
             (
                 when(r#"principal.l.contains("b") && principal.l.contains("c")"#),
                 Some(r#"add `"b"` and `"c"` to `l` of `User::"u"`"#),
@@ -64,6 +66,13 @@ fn what_suits_all_conditions_is_found_or_its_absence_is_not_claimed() {
                 Some(r#"set `owner` of `Doc::"d"` to `User::"old"`"#),
             ),
             (when("context.n * 2 > 30"), Some("set `context.n` to `16`")),
+            (
+                when(r#"principal.dur < duration("1d")"#),
+                Some(r#"set `dur` of `User::"u"` to `duration("86399999ms")`"#),
+            ),
+            (when("![3, 4].contains(context.n)"), Some("set `context.n` to `5`")),
+            (when(r#"!["a", "b"].containsAll(principal.l)"#), Some(r#"add `"other"` to `l` of `User::"u"`"#)),
+            (when("3 * context.n < 5"), Some("set `context.n` to `1`")),
             (when("context has l && context.l.isEmpty()"), Some("set `context.l` to `[]`")),
             (when("context has ip && context.ip.isLoopback()"), Some(r#"set `context.ip` to `ip("127.0.0.1")`"#)),
         ] {

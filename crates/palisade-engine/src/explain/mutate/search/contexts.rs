@@ -110,11 +110,16 @@ impl<'h> Hunt<'h> {
         let Some(entities) = self.entities(block, principal, resource) else { return };
         let snapshot = self.stage.snapshot;
         let scene = Scene::new(snapshot, &request, &entities, true);
-        for (condition, slots) in conditions {
+        // what decides now may keep the mutant from showing
+        let asked = self.request(block, principal, resource);
+        let hiding = snapshot.decide(&asked, now).map(|decision| decision.reasons).unwrap_or_default();
+        let hiding = self.stage.deciding.iter().filter(|it| hiding.contains(&it.id)).take(MOST_LINKS);
+        let hiding: Vec<Condition<'_>> = hiding.map(|it| (&it.condition, it.policy.env())).collect();
+        for (condition, slots) in conditions.iter().chain(&hiding) {
             let schema = snapshot.core.schema.as_deref();
             let mut goals =
                 Goals { snapshot, scene: &scene, slots, schema, masks: &[], found: Vec::new(), bounded: false };
-            goals.turn_each(condition);
+            goals.turn_each(condition, &|_| true);
             for change in goals.found {
                 let Some(context) = change.in_context(&block.context) else { continue };
                 if to.len() >= MOST_OF_ONE || !known.insert(context.to_json().to_string()) {
