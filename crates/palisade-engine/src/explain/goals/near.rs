@@ -121,7 +121,7 @@ impl Goals<'_> {
         }
     }
 
-    /// An element that could be in the set that stands at `place`, and is none of `taken`.
+    /// An element that could be in the set that stands at `place`, beside those `taken`.
     pub(super) fn fresh(&self, place: &Expr, taken: &[Json]) -> Option<Json> {
         let target = self.target(place)?;
         let of = match self.type_of(&target) {

@@ -176,7 +176,10 @@ impl Hunt<'_> {
         self.walk(at, made, (self.blocks, &spaces), (now, most), go_on, &mut searched);
         if searched.found.is_none() && go_on() {
             let (blocks, spaces) = self.compared(at, made, &spaces, now);
+            // of the contexts that are made some are asked; all are those of tests
+            let exhausted = searched.exhausted;
             self.walk(at, made, (&blocks, &spaces), (now, most), go_on, &mut searched);
+            searched.exhausted = exhausted;
         }
         searched
     }
