@@ -153,8 +153,13 @@ fn shown(explanation: &Explanation, all: bool) -> Shown<'_> {
     Shown { failed, decided, others, rest }
 }
 
+/// What a change that turns the decision makes of the request.
+fn turned(explanation: &Explanation) -> &'static str {
+    if explanation.decision.is_allow() { "denied" } else { "allowed" }
+}
+
 fn write_changes(explanation: &Explanation, page: &mut Page<'_>) -> io::Result<()> {
-    let turned = if explanation.decision.is_allow() { "denied" } else { "allowed" };
+    let turned = turned(explanation);
     if explanation.changes.is_empty() {
         let all = if explanation.search.bounded { " among those tried" } else { "" };
         return writeln!(page.to, "\nno single change of one entity or of the context{all} would have it {turned}");
@@ -186,7 +191,7 @@ pub(super) fn write_nearest(explanation: &Explanation, color: bool, to: &mut dyn
 pub(super) fn write_nearest_and_change(explanation: &Explanation, color: bool, to: &mut dyn Write) -> io::Result<()> {
     write_nearest(explanation, color, to)?;
     let Some(change) = explanation.changes.first() else { return Ok(()) };
-    let turned = if explanation.decision.is_allow() { "denied" } else { "allowed" };
+    let turned = turned(explanation);
     writeln!(to, "  it would be {turned} if you {}", change.words)
 }
 

@@ -3,7 +3,7 @@
 
 use crate::change::Place;
 use crate::change::rules::RuleEdits;
-use crate::model::{Diagnostic, Edit, MAX_LISTED, Uid, count, hint};
+use crate::model::{Diagnostic, Edit, Findings, Uid, count, hint};
 use crate::policies::Policies;
 use crate::site::Kind;
 use crate::snapshot::Snapshot;
@@ -15,8 +15,7 @@ const SEARCHES: usize = 5;
 /// What of a transaction took nothing away.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    listed: Vec<Diagnostic>,
-    more: usize,
+    found: Findings,
     searches: usize,
     /// The first entity that was not there.
     entity: Option<Diagnostic>,
@@ -42,7 +41,7 @@ impl Idle {
         let has = |known: &Policies| known.sites.get(id.as_str()).is_some_and(|site| is_kind(site.kind));
         let (serves, is_loaded) = (has(policies), has(base));
         let does_something = if reverts { is_changed } else { serves };
-        if does_something || edits.has(id, is_link) || self.is_full() {
+        if does_something || edits.has(id, is_link) {
             return;
         }
         let what = if is_link { "link" } else { "policy" };
@@ -52,46 +51,33 @@ impl Idle {
             } else {
                 format!("the {what} `{id}` was deleted before, so this changed nothing")
             };
-            self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+            self.note(place, "", || message);
             return;
         }
         let known = policies.sites.iter().filter(|(_, site)| is_kind(site.kind)).map(|(id, _)| &**id);
-        let search = self.searches < SEARCHES && policies.sites.len() <= MOST_SEARCHED;
+        let search = self.found.are_all_listed() && self.searches < SEARCHES && policies.sites.len() <= MOST_SEARCHED;
         self.searches += usize::from(search);
         let near = if search { hint(id, known) } else { String::new() };
-        let message = format!("there is no {what} `{id}`, so this changed nothing{near}");
-        self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
+        self.note(place, "", || format!("there is no {what} `{id}`, so this changed nothing{near}"));
     }
 
-    /// Counts what is not listed any more.
-    fn is_full(&mut self) -> bool {
-        let full = self.listed.len() >= MAX_LISTED;
-        self.more += usize::from(full);
-        full
+    fn note(&mut self, place: Place, member: &str, message: impl FnOnce() -> String) {
+        self.found.add(|| Diagnostic::error(place.pointer(member), message()).warning());
     }
 
     /// Notes a parent or a tag that an update takes away from an entity that does not have it.
     pub(super) fn of_part(&mut self, uid: &Uid<'_>, member: &str, part: &str, place: Place) {
-        if !self.is_full() {
-            let message = format!("`{uid}` has no {part}, so removing it changed nothing");
-            self.listed.push(Diagnostic::error(place.pointer(member), message).warning());
-        }
+        self.note(place, member, || format!("`{uid}` has no {part}, so removing it changed nothing"));
     }
 
     /// Notes an update that has nothing but a uid.
     pub(super) fn of_empty(&mut self, uid: &Uid<'_>, place: Place) {
-        if !self.is_full() {
-            let message = format!("the update of `{uid}` says nothing to change");
-            self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
-        }
+        self.note(place, "", || format!("the update of `{uid}` says nothing to change"));
     }
 
     /// Notes that an entity is reverted that no change has touched.
     pub(super) fn of_loaded(&mut self, uid: &Uid<'_>, place: Place) {
-        if !self.is_full() {
-            let message = format!("no change was made to `{uid}`, so reverting it changed nothing");
-            self.listed.push(Diagnostic::error(place.pointer(""), message).warning());
-        }
+        self.note(place, "", || format!("no change was made to `{uid}`, so reverting it changed nothing"));
     }
 
     /// Notes a change of an entity that is not stored.
@@ -105,7 +91,8 @@ impl Idle {
 
     /// What the sender should know.
     pub(super) fn warnings(self) -> Vec<Diagnostic> {
-        let Self { listed: mut found, more, entity, entities, .. } = self;
+        let Self { found, entity, entities, .. } = self;
+        let (mut found, more) = found.into_parts();
         if more > 0 {
             let message = format!("and {} that changed nothing", count(more, "more change"));
             found.push(Diagnostic::error("/changes", message).warning());

@@ -32,7 +32,7 @@ impl Contested {
     /// Of the places that `candidates` change. Conditions that name none of them are not looked at further.
     pub(super) fn of(asked: &Asked<'_>, judged: &[Judged], masks: &Masks, candidates: &[(Change, PolicyId)]) -> Self {
         let mut all = Self::default();
-        let places = candidates.iter().filter(|(change, _)| !is_flag(change)).filter_map(|(change, _)| target(change));
+        let places = candidates.iter().filter(|(change, _)| !is_flag(change)).filter_map(|(change, _)| change.target());
         let names: BTreeSet<&str> = places.clone().filter_map(Target::name).collect();
         let places: Vec<&Target> = places.collect();
         if names.is_empty() {
@@ -44,7 +44,7 @@ impl Contested {
         };
         for policy in judged {
             let tree = Tree::new(&policy.policy, Source::new(asked.snapshot.known_site(&policy.id)), masks);
-            let mut goals = Goals::of(asked, tree.slots(), masks);
+            let mut goals = Goals::new(asked.snapshot, asked.scene, tree.slots(), masks);
             for condition in tree.conditions() {
                 let mut is_read = false;
                 for place in values::places(condition.expression).into_iter().filter(|place| named(place)) {
@@ -68,7 +68,7 @@ impl Contested {
     /// the two of a flag.
     pub(super) fn is_contested(&self, change: &Change) -> bool {
         let count = |target| self.reads.iter().find(|(known, _)| known == target).map_or(0, |(_, count)| *count);
-        !is_flag(change) && target(change).is_some_and(|target| count(target) > 1)
+        !is_flag(change) && change.target().is_some_and(|target| count(target) > 1)
     }
 
     /// Other changes of the places that `candidates` change.
@@ -76,9 +76,9 @@ impl Contested {
         let mut found: Vec<(Change, PolicyId)> = Vec::new();
         let mut done: Vec<&Target> = Vec::new();
         for (change, policy) in candidates.iter().filter(|(change, _)| self.is_contested(change)) {
-            let Some(place) = target(change).filter(|place| !done.contains(place)) else { continue };
+            let Some(place) = change.target().filter(|place| !done.contains(place)) else { continue };
             done.push(place);
-            let same = |of: &&Change| target(of) == Some(place);
+            let same = |of: &&Change| of.target() == Some(place);
             let of_candidates: Vec<&Change> = candidates.iter().map(|(change, _)| change).filter(same).collect();
             let others =
                 self.changes.iter().filter(same).filter(|other| !of_candidates.contains(other)).take(MOST_MORE);
@@ -92,14 +92,6 @@ impl Contested {
 /// Whether it sets a value of two.
 fn is_flag(change: &Change) -> bool {
     matches!(change, Change::Set(_, Some(Json::Bool(_))))
-}
-
-/// The place whose value a change sets.
-pub(super) fn target(change: &Change) -> Option<&Target> {
-    match change {
-        Change::Set(target, _) | Change::Elements { target, .. } => Some(target),
-        _ => None,
-    }
 }
 
 /// All that changes put into one set and take out of it, as one change.

@@ -137,6 +137,14 @@ impl Change {
         }
     }
 
+    /// The place whose value it sets, if it sets one.
+    pub(super) fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Set(target, _) | Self::Elements { target, .. } => Some(target),
+            _ => None,
+        }
+    }
+
     /// The entity that it changes, if it changes one.
     pub(super) fn entity(&self) -> Option<&EntityUID> {
         match self {

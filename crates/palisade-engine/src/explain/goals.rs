@@ -10,15 +10,16 @@ use serde_json::{Value as Json, json};
 use super::edits::{Change, Target, json_of};
 use super::groups;
 use super::scene::{Gave, Scene, as_entities, as_entity};
-use super::search::Asked;
 use super::tree::{conjuncts, disjuncts};
 use super::values::{self, Masks};
 use crate::schema::{SchemaModel, Type};
 use crate::snapshot::Snapshot;
-pub(super) use near::sample;
 
 /// Changes of one clause.
 const MOST_OF_A_CLAUSE: usize = 24;
+
+/// Changes of all clauses of one policy, where each is turned.
+const MOST_OF_A_POLICY: usize = 1_024;
 
 /// Steps of a way that could be cut, and elements of a set that something could be put into.
 const MOST_PLACES: usize = 8;
@@ -40,8 +41,7 @@ pub(super) struct Goals<'g> {
 }
 
 impl<'g> Goals<'g> {
-    pub(super) fn of(asked: &Asked<'g>, slots: &'g SlotEnv, masks: &'g Masks) -> Self {
-        let (snapshot, scene) = (asked.snapshot, asked.scene);
+    pub(super) fn new(snapshot: &'g Snapshot, scene: &'g Scene<'g>, slots: &'g SlotEnv, masks: &'g Masks) -> Self {
         let schema = snapshot.core.schema.as_deref();
         Self { snapshot, scene, slots, schema, masks, found: Vec::new(), bounded: false }
     }
@@ -56,6 +56,10 @@ impl<'g> Goals<'g> {
     pub(super) fn turn_each(&mut self, expression: &Expr, of: &dyn Fn(&Expr) -> bool) {
         let mut left = vec![expression];
         while let Some(part) = left.pop() {
+            if self.found.len() >= MOST_OF_A_POLICY {
+                self.bounded = true;
+                return;
+            }
             match part.expr_kind() {
                 ExprKind::And { left: a, right: b } | ExprKind::Or { left: a, right: b } => {
                     left.extend([&**b, &**a]);
@@ -115,8 +119,9 @@ impl<'g> Goals<'g> {
 
     fn leaf(&mut self, expression: &Expr, want: bool) {
         let before = self.found.len();
+        let reads = values::places(expression);
         // what is read of an entity that another names: the name is not changed
-        self.bounded |= values::places(expression).into_iter().any(|place| self.is_of_another(place));
+        self.bounded |= reads.iter().any(|place| self.is_of_another(place));
         match expression.expr_kind() {
             ExprKind::BinaryApp { op, arg1, arg2 } => self.operator(*op, arg1, arg2, want),
             ExprKind::GetAttr { .. } => self.set(expression, want.into()),
@@ -157,7 +162,6 @@ impl<'g> Goals<'g> {
         }
         if self.found.len() == before {
             // what this form needs is not worked out: flags that it reads are tried, and nothing else
-            let reads = values::places(expression);
             self.bounded |= !reads.is_empty();
             for place in reads {
                 if let Gave::Bool(flag) = self.scene.gives(place, self.slots) {
@@ -213,8 +217,7 @@ impl<'g> Goals<'g> {
                     }
                 } else if let Some(value) = &of_b {
                     let inside = elements_of(of_a.as_ref());
-                    let largest = inside.iter().filter_map(Json::as_i64).max();
-                    let beyond = largest.and_then(|n| n.checked_add(1)).map(Json::from);
+                    let beyond = near::beyond(&inside);
                     for other in self.others(value).into_iter().chain(beyond).filter(|other| !inside.contains(other)) {
                         self.set(b, other);
                     }
@@ -280,11 +283,11 @@ impl<'g> Goals<'g> {
             if above > 0 {
                 let is_set = of_b.is_some_and(|value| matches!(value.value_kind(), ValueKind::Set(_)));
                 if is_set || of_b.is_none() && self.is_set(b) {
-                    for entity in self.lineage(&from) {
+                    for entity in self.scene.above(&from, MOST_PLACES).0 {
                         self.elements(b, of_b, &[entity_json(&entity)], true);
                     }
                 } else {
-                    for entity in self.lineage(&from) {
+                    for entity in self.scene.above(&from, MOST_PLACES).0 {
                         self.set(b, entity_json(&entity));
                     }
                 }
@@ -315,21 +318,6 @@ impl<'g> Goals<'g> {
     /// Whether the schema allows it.
     fn may_be_above(&self, from: &EntityUID, target: &EntityUID) -> bool {
         self.schema.is_none_or(|schema| groups::may_be_above(schema, from, target))
-    }
-
-    /// An entity and those nearest above it.
-    fn lineage(&self, from: &EntityUID) -> Vec<EntityUID> {
-        let mut found = vec![from.clone()];
-        let mut next = 0;
-        while let Some(entity) = found.get(next).cloned() {
-            for parent in self.scene.parents(&entity) {
-                if !found.contains(&parent) && found.len() < MOST_PLACES {
-                    found.push(parent);
-                }
-            }
-            next += 1;
-        }
-        found
     }
 
     /// The steps of the shortest way to a target.

@@ -11,7 +11,8 @@ use cedar_policy_core::ast::{EntityUID, Policy, PolicyID, SlotEnv, SlotId, Templ
 use serde_json::{Map, Value as Json, json};
 
 use super::edits::{Change, Target};
-use super::goals::{entity_json, sample};
+use super::goals::entity_json;
+use super::made_up::fill;
 use super::scene::{Gave, shown};
 use super::search::Asked;
 use crate::cedar;
@@ -21,7 +22,7 @@ use crate::ids::EntityId;
 use crate::layout::known;
 use crate::model::PolicyId;
 use crate::model::explanation::Truth;
-use crate::schema::{Members, Type};
+use crate::schema::Type;
 use crate::site::Kind as Sort;
 
 /// Templates that are looked at.
@@ -475,21 +476,9 @@ impl Links<'_> {
 
     /// An entity of the request with those nearest above it.
     fn above(&mut self, variable: Var) -> Vec<EntityUID> {
-        let mut found: Vec<EntityUID> = self.asked.scene.of(variable).cloned().into_iter().collect();
-        let mut next = 0;
-        while let Some(entity) = found.get(next).cloned() {
-            for parent in self.asked.scene.parents(&entity) {
-                if found.contains(&parent) {
-                    continue;
-                }
-                if found.len() == MOST_ABOVE {
-                    self.bounded = true;
-                    return found;
-                }
-                found.push(parent);
-            }
-            next += 1;
-        }
+        let Some(of) = self.asked.scene.of(variable) else { return Vec::new() };
+        let (found, are_more) = self.asked.scene.above(of, MOST_ABOVE);
+        self.bounded |= are_more;
         found
     }
 
@@ -502,34 +491,6 @@ impl Links<'_> {
     fn id(&self, uid: &EntityUID) -> Option<EntityId> {
         known(uid, &self.asked.snapshot.store)
     }
-}
-
-/// Finds some entity of a type.
-type Entity<'e> = &'e dyn Fn(&str) -> Option<EntityUID>;
-
-/// Gives what is required some value; says whether that can be done.
-fn fill(declared: &Members, attrs: &mut Map<String, Json>, entity: Entity<'_>) -> bool {
-    let missing = declared.iter().filter(|(name, member)| member.required && !attrs.contains_key(*name));
-    let missing: Vec<(String, Option<Json>)> =
-        missing.map(|(name, member)| (name.clone(), of_type(&member.ty, entity))).collect();
-    missing.into_iter().all(|(name, value)| value.is_some_and(|value| attrs.insert(name, value).is_none()))
-}
-
-/// Some value of a type, where that means nothing.
-fn of_type(ty: &Type, entity: Entity<'_>) -> Option<Json> {
-    Some(match ty {
-        Type::Bool => json!(false),
-        Type::Long => json!(0),
-        Type::String => json!(""),
-        Type::Set(_) => json!([]),
-        Type::Record(members) => {
-            let mut record = Map::new();
-            return fill(members, &mut record, entity).then_some(Json::Object(record));
-        }
-        Type::Extension(name) => return sample(name),
-        Type::Entity(name) => entity_json(&entity(name)?),
-        Type::Unknown => return None,
-    })
 }
 
 /// The attributes of a new entity in words.

@@ -8,7 +8,8 @@
 //! - `pick` chooses the policies that are looked at.
 //! - `source` finds them in the text, `values` shows what they read.
 //! - `goals` says which single changes could turn a clause, `groups` which group leads to what is wanted, `links` which
-//!   could make a link or unmake one, `ties` what a data rule ties to them; `edits` makes them, `search` tries them.
+//!   could make a link or unmake one, `contested` what suits several conditions at once, `ties` what a data rule ties to them;
+//!   `made_up` has values where they mean nothing; `edits` makes the changes, `search` tries them.
 //! - `seen` counts what many requests see of the parts.
 //!
 //! Nothing here grows with the number of policies or entities: candidates come from an index, and each bound that is met
@@ -19,6 +20,7 @@ mod edits;
 mod goals;
 mod groups;
 mod links;
+mod made_up;
 mod mutate;
 mod pick;
 mod scene;

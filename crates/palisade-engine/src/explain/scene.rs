@@ -130,6 +130,25 @@ impl<'s> Scene<'s> {
         found
     }
 
+    /// An entity and those nearest above it, `most` in all, and whether there are more.
+    pub(super) fn above(&self, from: &EntityUID, most: usize) -> (Vec<EntityUID>, bool) {
+        let mut found = vec![from.clone()];
+        let mut next = 0;
+        while let Some(entity) = found.get(next).cloned() {
+            for parent in self.parents(&entity) {
+                if found.contains(&parent) {
+                    continue;
+                }
+                if found.len() == most {
+                    return (found, true);
+                }
+                found.push(parent);
+            }
+            next += 1;
+        }
+        (found, false)
+    }
+
     /// Some stored entities of a type, those that were stored first.
     pub(super) fn stored_of_type(&self, name: &str, most: usize) -> Vec<EntityUID> {
         if !self.has_store {

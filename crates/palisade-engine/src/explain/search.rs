@@ -1,8 +1,8 @@
 //! The single changes that turn a decision: candidates from the clauses of the nearest policies, each tried.
 
-use cedar_policy_core::ast::{EntityUID, Expr, Var};
+use cedar_policy_core::ast::{Expr, Var};
 
-use super::contested::{Contested, target};
+use super::contested::Contested;
 use super::edits::Change;
 use super::goals::Goals;
 use super::links;
@@ -88,7 +88,9 @@ pub(super) fn turning(
     // what a rule of the strict semantics denies, an entity more may turn, or a forbid that does not fail any more
     search.bounded |= asked.decision.denied_by.is_some();
     let [principal, resource] = [Var::Principal, Var::Resource].map(|variable| asked.scene.of(variable));
-    let above = resource.map(|resource| lineage(asked.scene, resource)).unwrap_or_default();
+    let above = resource.map(|resource| asked.scene.above(resource, MOST_ABOVE).0).unwrap_or_default();
+    // as links name them
+    let above: Vec<String> = above.iter().map(shown).collect();
     candidates.sort_by_cached_key(|(change, policy)| (change.reach(principal, resource), width(asked, policy, &above)));
     let (mut turning, mut joined) = (Vec::new(), Vec::new());
     let (mut turned, mut in_vain) = (Vec::new(), Vec::new());
@@ -115,7 +117,7 @@ pub(super) fn turning(
         // it does not fit the schema; a larger one of its kind may
         search.bounded |= decided.is_none();
         let decided = decided.filter(|decision| decision.outcome != asked.decision.outcome);
-        if let Some(place) = target(&change).filter(|_| contested.is_contested(&change)) {
+        if let Some(place) = change.target().filter(|_| contested.is_contested(&change)) {
             (if decided.is_some() { &mut turned } else { &mut in_vain }).push(place.clone());
         }
         if let Some(decision) = decided {
@@ -140,21 +142,6 @@ pub(super) fn turning(
     Ok(turning)
 }
 
-/// An entity and those nearest above it, as links name them.
-fn lineage(scene: &Scene<'_>, of: &EntityUID) -> Vec<String> {
-    let mut found = vec![of.clone()];
-    let mut next = 0;
-    while let Some(entity) = found.get(next).cloned() {
-        for parent in scene.parents(&entity) {
-            if found.len() < MOST_ABOVE && !found.contains(&parent) {
-                found.push(parent);
-            }
-        }
-        next += 1;
-    }
-    found.iter().map(shown).collect()
-}
-
 /// How far above the resource the place is that a link gives rights over: who is put into a group has the rights of the group
 /// there. Of what is no link nothing is known.
 fn width(asked: &Asked<'_>, policy: &PolicyId, above: &[String]) -> usize {
@@ -174,7 +161,7 @@ fn add(candidates: &mut Vec<(Change, PolicyId)>, change: Change, policy: PolicyI
 /// Changes that could make a policy hold, or not.
 fn of_policy(asked: &Asked<'_>, judged: &Judged, want: bool, masks: &Masks) -> (Vec<Change>, bool) {
     let tree = Tree::new(&judged.policy, Source::new(asked.snapshot.known_site(&judged.id)), masks);
-    let mut goals = Goals::of(asked, tree.slots(), masks);
+    let mut goals = Goals::new(asked.snapshot, asked.scene, tree.slots(), masks);
     let holds = |condition: &Expr| matches!(asked.scene.gives(condition, tree.slots()), Gave::Bool(true));
     for part in tree.scope() {
         if holds(&part.condition) != want {

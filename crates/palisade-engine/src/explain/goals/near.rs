@@ -3,10 +3,11 @@
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Name, UnaryOp, Value, ValueKind};
 use serde_json::{Value as Json, json};
 
+use super::super::made_up::sample;
 use super::{Goals, Type, entity_json, json_of};
 
-/// Levels of records in a value that is made up, and of sums and products in one that is solved for.
-const MOST_LEVELS: usize = 8;
+/// Sums and products that are solved for one value.
+const MOST_SOLVED: usize = 8;
 
 /// Steps of a decimal in one.
 const DECIMAL: i64 = 10_000;
@@ -59,7 +60,7 @@ impl Goals<'_> {
     /// product with a number.
     pub(super) fn solve(&mut self, expression: &Expr, value: &Json) {
         let mut left = vec![(expression, value.clone())];
-        for _ in 0..MOST_LEVELS {
+        for _ in 0..MOST_SOLVED {
             let Some((at, value)) = left.pop() else { return };
             if self.target(at).is_some() {
                 self.set(at, value);
@@ -100,6 +101,7 @@ impl Goals<'_> {
                 _ => {}
             }
         }
+        self.bounded |= !left.is_empty();
     }
 
     /// An element that could be in the set that stands at `place`.
@@ -129,13 +131,14 @@ impl Goals<'_> {
             Some(_) => return None,
             None => None,
         };
-        let largest = taken.iter().filter_map(Json::as_i64).max();
+        let texts = || ["other", "another", "one more"].map(Json::from).to_vec();
+        let numbers = || vec![beyond(taken).unwrap_or(json!(0))];
         let choices = match of {
-            Some(Type::Long) => vec![json!(largest.map_or(0, |n| n.saturating_add(1)))],
-            Some(Type::String) => ["other", "another", "one more"].map(Json::from).to_vec(),
+            Some(Type::Long) => numbers(),
+            Some(Type::String) => texts(),
             Some(of) => self.samples(of),
-            None if largest.is_some() => vec![json!(largest.map_or(0, |n| n.saturating_add(1)))],
-            None => ["other", "another", "one more"].map(Json::from).to_vec(),
+            None if taken.iter().any(Json::is_i64) => numbers(),
+            None => texts(),
         };
         choices.into_iter().find(|choice| !taken.contains(choice))
     }
@@ -153,6 +156,11 @@ impl Goals<'_> {
             Type::Unknown => Vec::new(),
         }
     }
+}
+
+/// The number behind the largest of some values.
+pub(super) fn beyond(values: &[Json]) -> Option<Json> {
+    values.iter().filter_map(Json::as_i64).max()?.checked_add(1).map(Json::from)
 }
 
 /// The decimals beside one, as Cedar writes them.
@@ -184,18 +192,6 @@ pub(super) fn addresses(function: &str, want: bool) -> Option<&'static [&'static
         _ => return None,
     };
     Some(if want { yes } else { no })
-}
-
-/// A value of an extension type.
-pub(in crate::explain) fn sample(name: &str) -> Option<Json> {
-    let (function, argument) = match name {
-        "datetime" => ("datetime", "2030-01-01"),
-        "duration" => ("duration", "1h"),
-        "decimal" => ("decimal", "1.0"),
-        "ipaddr" => ("ip", "192.0.2.1"),
-        _ => return None,
-    };
-    Some(json!({"__extn": {"fn": function, "arg": argument}}))
 }
 
 #[cfg(test)]

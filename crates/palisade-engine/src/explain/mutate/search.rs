@@ -106,7 +106,7 @@ impl Mutants {
         tell: &mut dyn FnMut(usize, Searched),
     ) {
         let uids: Vec<Option<EntityUid>> = pool.entities.iter().map(|uid| cedar::entity_uid(uid).ok()).collect();
-        let blocks = blocks(stage.snapshot, pool, now);
+        let blocks = blocks(stage.snapshot, pool, &uids, now);
         for at in of {
             if !go_on() {
                 return;
@@ -120,7 +120,7 @@ impl Mutants {
 
 /// The requests that the schema allows, by action and context. An action that no test asks in a way that the schema allows is
 /// asked with the contexts of others, or with one that is made up.
-fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
+fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, uids: &[Option<EntityUid>], now: i64) -> Vec<Block<'b>> {
     let schema = snapshot.core.schema.as_deref();
     let all: BTreeMap<String, &Value<'static>> =
         pool.actions.values().flatten().map(|context| (context.to_json().to_string(), context)).collect();
@@ -149,9 +149,7 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
             own = others.take(MOST_OF_OTHERS).collect();
         }
         if own.is_empty() {
-            own.extend(
-                contexts::made_up(schema, action, &pool.entities).and_then(|context| block(Cow::Owned(context))),
-            );
+            own.extend(contexts::made_up(schema, action, uids).and_then(|context| block(Cow::Owned(context))));
         }
         found.append(&mut own);
     }

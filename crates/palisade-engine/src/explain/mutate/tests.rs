@@ -255,10 +255,19 @@ fn a_request_is_found_that_a_mutant_decides_otherwise() {
     .unwrap();
 }
 
+/// What can be asked: entities, and actions with their contexts.
+fn pool<const E: usize, const A: usize>(entities: [&str; E], actions: [(&str, &[&str]); A]) -> Pool {
+    let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
+    let context = |text: &&str| Value::parse(text.as_bytes()).unwrap().into_owned();
+    let with = |(id, contexts): (&str, &[&str])| {
+        (uid(&format!("Action::\"{id}\"")), contexts.iter().map(context).collect::<Vec<_>>())
+    };
+    Pool { entities: entities.map(uid).to_vec(), actions: actions.map(with).into_iter().collect() }
+}
+
 #[test]
 fn contexts_are_found_that_no_test_has() {
     on_big_stack(|| {
-        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
         for (condition, of_which) in [
             ("context.amount > 100", 3),
             ("context.amount >= resource.level + 100", 3),
@@ -292,10 +301,8 @@ fn contexts_are_found_that_no_test_has() {
                 .filter(|at| mutants.list[*at].standing == Standing::Open)
                 .filter(|at| mutants.list[*at].name.starts_with('`') && !mutants.list[*at].name.contains("action"))
                 .collect();
-            let context = Value::parse(b"{\"amount\": 1}").unwrap().into_owned();
-            let entities = ["User::\"ann\"", "User::\"bob\"", "Folder::\"root\"", "Folder::\"open\""].map(uid);
-            let actions = [(uid("Action::\"pay\""), vec![context])];
-            let pool = Pool { entities: entities.to_vec(), actions: actions.into_iter().collect() };
+            let entities = ["User::\"ann\"", "User::\"bob\"", "Folder::\"root\"", "Folder::\"open\""];
+            let pool = pool(entities, [("pay", &[r#"{"amount": 1}"#])]);
             let mut found = 0;
             mutants.search(&stage, &pool, &open, (0, 10_000), &|| true, &mut |at, searched| {
                 let name = &mutants.list[at].name;
@@ -314,7 +321,6 @@ fn contexts_are_found_that_no_test_has() {
 #[test]
 fn a_mutant_behind_a_forbid_is_shown() {
     on_big_stack(|| {
-        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
         for (permit, forbid) in [
             ("true", "context.amount < 5"),
             ("context.amount > 2", "context.amount < 5"),
@@ -330,10 +336,7 @@ fn a_mutant_behind_a_forbid_is_shown() {
             let mutants = snapshot.mutants(&[], &|| true).unwrap();
             let stage = mutants.stage(&snapshot, None);
             let removed = mutants.list.iter().position(|it| &*it.policy == "rule" && it.name == "the policy removed");
-            let context = Value::parse(br#"{"amount": 3, "name": "a"}"#).unwrap().into_owned();
-            let entities = ["User::\"ann\"", "Folder::\"root\""].map(uid);
-            let actions = [(uid("Action::\"pay\""), vec![context])];
-            let pool = Pool { entities: entities.to_vec(), actions: actions.into_iter().collect() };
+            let pool = pool(["User::\"ann\"", "Folder::\"root\""], [("pay", &[r#"{"amount": 3, "name": "a"}"#])]);
             mutants.search(&stage, &pool, &[removed.unwrap()], (0, 10_000), &|| true, &mut |_, searched| {
                 assert!(searched.found.is_some(), "{permit} behind {forbid}");
             });
@@ -345,20 +348,15 @@ fn a_mutant_behind_a_forbid_is_shown() {
 #[test]
 fn an_action_that_no_test_asks_is_asked() {
     on_big_stack(|| {
-        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
         let policies = [("rule", "permit (principal, action == Action::\"refund\", resource) when { context.amount > 5 };")];
         let snapshot = build_with(PAY, &policies, EngineKind::Compiled).unwrap();
         let mutants = snapshot.mutants(&[], &|| true).unwrap();
         let stage = mutants.stage(&snapshot, None);
         let removed = mutants.list.iter().position(|mutant| mutant.name == "the policy removed").unwrap();
-        let context = |text: &str| Value::parse(text.as_bytes()).unwrap().into_owned();
         let others = r#"{"amount": 9, "of": {"by": {"__entity": {"type": "User", "id": "ann"}}, "ip": {"__extn": {"fn": "ip", "arg": "::1"}}}}"#;
         // nothing but an empty context, one of another action that does not fit, and one that does
-        for more in [vec![], vec![context(r#"{"mfa": true}"#)], vec![context(others)]] {
-            let actions = [("refund", vec![context("{}")]), ("view", more)];
-            let actions = actions.map(|(id, contexts)| (uid(&format!("Action::\"{id}\"")), contexts));
-            let entities = ["User::\"ann\"", "Folder::\"root\""].map(uid);
-            let pool = Pool { entities: entities.to_vec(), actions: actions.into_iter().collect() };
+        for more in [&[][..], &[r#"{"mfa": true}"#], &[others]] {
+            let pool = pool(["User::\"ann\"", "Folder::\"root\""], [("refund", &["{}"]), ("view", more)]);
             let mut found = None;
             mutants.search(&stage, &pool, &[removed], (0, 10_000), &|| true, &mut |_, searched| found = searched.found);
             let (request, before, after) = &*found.expect("a request is found");

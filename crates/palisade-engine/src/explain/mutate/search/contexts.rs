@@ -6,16 +6,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use cedar_policy_core::ast::{Expr, SlotEnv};
-use serde_json::{Map, Value as Json, json};
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{EntityUID, Expr, SlotEnv};
+use serde_json::{Map, Value as Json};
 
-use super::super::super::goals::{self, Goals};
+use super::super::super::goals::Goals;
+use super::super::super::made_up::fill;
 use super::super::super::scene::Scene;
 use super::super::Made;
 use super::{Block, Hunt, Space};
 use crate::model::{AccessRequest, Uid, Value};
 use crate::reference;
-use crate::schema::{Members, SchemaModel, Type};
+use crate::schema::SchemaModel;
 
 /// Contexts of each action that others are made of.
 const MOST_STARTS: usize = 2;
@@ -28,9 +30,6 @@ const MOST_OF_ONE: usize = 64;
 
 /// Contexts that are made for one mutant.
 const MOST: usize = 512;
-
-/// Levels of a context that is made up.
-const MOST_LEVELS: usize = 16;
 
 /// Policies of one template that are looked at.
 const MOST_LINKS: usize = 4;
@@ -116,9 +115,7 @@ impl<'h> Hunt<'h> {
         let hiding = self.stage.deciding.iter().filter(|it| hiding.contains(&it.id)).take(MOST_LINKS);
         let hiding: Vec<Condition<'_>> = hiding.map(|it| (&it.condition, it.policy.env())).collect();
         for (condition, slots) in conditions.iter().chain(&hiding) {
-            let schema = snapshot.core.schema.as_deref();
-            let mut goals =
-                Goals { snapshot, scene: &scene, slots, schema, masks: &[], found: Vec::new(), bounded: false };
+            let mut goals = Goals::new(snapshot, &scene, slots, &[]);
             goals.turn_each(condition, &|_| true);
             for change in goals.found {
                 let Some(context) = change.in_context(&block.context) else { continue };
@@ -137,32 +134,19 @@ impl<'h> Hunt<'h> {
     }
 }
 
-/// A context with what an action must have, and no more.
-pub(super) fn made_up(schema: Option<&SchemaModel>, action: &Uid<'_>, entities: &[Uid<'_>]) -> Option<Value<'static>> {
-    let context = record(schema?.context(action)?, entities, MOST_LEVELS)?;
-    Some(Value::parse(context.to_string().as_bytes()).ok()?.into_owned())
-}
-
-/// A record with the members that must be there.
-fn record(members: &Members, entities: &[Uid<'_>], levels: usize) -> Option<Json> {
-    let levels = levels.checked_sub(1)?;
-    let required = members.iter().filter(|(_, member)| member.required);
-    let made = required.map(|(name, member)| Some((name.clone(), of_type(&member.ty, entities, levels)?)));
-    Some(Json::Object(made.collect::<Option<Map<String, Json>>>()?))
-}
-
-fn of_type(ty: &Type, entities: &[Uid<'_>], levels: usize) -> Option<Json> {
-    Some(match ty {
-        Type::Bool => json!(false),
-        Type::Long => json!(0),
-        Type::String => json!(""),
-        Type::Set(_) => json!([]),
-        Type::Record(members) => record(members, entities, levels)?,
-        Type::Entity(name) => {
-            let uid = entities.iter().find(|uid| *uid.type_name == **name)?;
-            json!({"__entity": {"type": uid.type_name, "id": uid.id}})
-        }
-        Type::Extension(name) => goals::sample(name)?,
-        Type::Unknown => return None,
-    })
+/// A context with what an action must have, and no more. Entities are of those that are asked about.
+pub(super) fn made_up(
+    schema: Option<&SchemaModel>,
+    action: &Uid<'_>,
+    entities: &[Option<EntityUid>],
+) -> Option<Value<'static>> {
+    let of_type = |name: &str| {
+        let found = entities.iter().flatten().find(|uid| uid.type_name().to_string() == name);
+        found.cloned().map(EntityUID::from)
+    };
+    let mut context = Map::new();
+    if !fill(schema?.context(action)?, &mut context, &of_type) {
+        return None;
+    }
+    Some(Value::parse(Json::Object(context).to_string().as_bytes()).ok()?.into_owned())
 }
